@@ -1,0 +1,57 @@
+"""Where each published thing lies under the data folder, and the letters that partition it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Table = Literal["combined", "features"]
+
+LETTERS = ("0", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+"""Partition keys in order: `0` for every symbol that does not begin with a letter from A to Z."""
+
+PRICE_COLUMNS = ("Date", "Open", "High", "Low", "Close", "Adj Close", "Volume")
+"""The header of a price file."""
+
+
+def letter_of(symbol: str) -> str:
+    """The partition of a symbol: its first letter in upper case, or `0`."""
+    first = symbol[:1].upper()
+    return first if first in LETTERS else "0"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of the data contract; nothing is made or checked here."""
+
+    data_dir: Path
+
+    @property
+    def raw(self) -> Path:
+        return self.data_dir / "raw"
+
+    @property
+    def manifest(self) -> Path:
+        return self.raw / "manifest.json"
+
+    @property
+    def database(self) -> Path:
+        return self.data_dir / "market.duckdb"
+
+    @property
+    def models(self) -> Path:
+        return self.data_dir / "models"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.data_dir / "dagster"
+
+    @property
+    def lock(self) -> Path:
+        return self.data_dir / "run.lock"
+
+    def parquet(self, table: Table, letter: str) -> Path:
+        """The one Parquet file of a letter; its name never changes, so replacing it is atomic."""
+        return self.data_dir / "lake" / table / f"letter={letter}" / "part-0.parquet"
+
+    def parquet_glob(self, table: Table) -> str:
+        return str(self.data_dir / "lake" / table / "letter=*" / "part-0.parquet")

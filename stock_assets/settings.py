@@ -1,0 +1,84 @@
+"""Every setting: an environment variable `STOCK_ASSETS_*` (or a line in `.env`), typed, with its default.
+
+Nothing else reads the environment, except for `DAGSTER_HOME`, which is Dagster's own.
+"""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from stock_assets.errors import UserError
+
+PREFIX = "STOCK_ASSETS_"
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Settings(BaseSettings):
+    """The settings; a field's description is its line in the README and in `.env.example`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+    data_dir: Path = Field(Path("data"), description="Folder of everything the pipeline writes.")
+    source: Literal["demo", "folder"] = Field(
+        "demo", description="Where prices come from: `demo` generates them, `folder` reads yours."
+    )
+    source_path: Path | None = Field(
+        None, description="For `folder`: a folder or a zip with `stocks/*.csv` and `etfs/*.csv`."
+    )
+    demo_files: int = Field(
+        300, ge=30, le=20_000, description="For `demo`: price files to generate; 8049 is full size."
+    )
+    demo_start: date = Field(
+        date(1980, 1, 2),
+        ge=date(1962, 1, 2),
+        le=date(2018, 12, 31),
+        description="For `demo`: first possible day of listing; a later one gives a smaller market.",
+    )
+    demo_seed: int = Field(7, ge=0, description="For `demo`: the same seed gives the same bytes.")
+    train_share: Share = Field(
+        0.7, description="Share of the feature rows, oldest first, that the model is trained on."
+    )
+    validation_share: Share = Field(
+        0.15, description="Share of the rows after those for early stopping; the rest is the test window."
+    )
+    threads: int | None = Field(
+        None, ge=1, description="Threads of DuckDB and LightGBM. Unset: the CPUs this container may use."
+    )
+    memory_limit: str | None = Field(
+        None,
+        pattern=r"^\d+(\.\d+)?\s?[KMGT]i?B$",
+        description="DuckDB's memory limit, such as `4GB`. Unset: half of what this container may use.",
+    )
+    lock_timeout: float = Field(
+        1800, ge=0, description="Seconds that a run waits for another one on the same data folder."
+    )
+    host: str = Field("127.0.0.1", description="Address that the UI and the service listen on.")
+    dagster_port: Port = Field(3000, description="Port of the Dagster UI (`make dev`).")
+    serving_port: Port = Field(8000, description="Port of the prediction service.")
+    reload_seconds: float = Field(
+        1, gt=0, le=60, description="How often the service looks for a newly promoted model."
+    )
+
+
+def load_settings() -> Settings:
+    """The settings in force now. Raises `UserError` in one line for a value that cannot be used."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + str(first["loc"][0]).upper()
+        raise UserError(
+            f"{name}={first['input']!s}: {first['msg']}. See the settings table in README.md."
+        ) from error
