@@ -75,7 +75,7 @@ def staged(path: Path) -> Iterator[Path]:
     """A temporary name whose file replaces `path` if the block succeeds."""
     with scratch(path) as temporary:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def staged_many(paths: Iterable[Path]) -> Iterator[list[Path]]:
         yield [temporary for temporary, _ in pairs]
         for temporary, path in pairs:
             if temporary.exists():
-                os.replace(temporary, path)
+                temporary.replace(path)
             else:
                 path.unlink(missing_ok=True)
 

@@ -105,21 +105,23 @@ def read_manifest(folder: Path, version: str) -> dict[str, Any]:
     return manifest
 
 
-def verify(folder: Path, pointer: Pointer) -> dict[str, Any]:
-    """The manifest of the promoted version after its files were held against their hashes.
+def verify(folder: Path, pointer: Pointer) -> tuple[dict[str, Any], bytes]:
+    """The manifest and the model text of the promoted version, held against its hash.
 
-    Raises `RegistryError` for a file that is missing or differs, and for a pointer whose `sha256`
-    is not that of the model.
+    The bytes are those that were hashed, so nobody needs to open the file again. Raises
+    `RegistryError` for a file that is missing or differs, and for a pointer whose `sha256` is not
+    that of the manifest.
     """
     manifest = read_manifest(folder, pointer.path)
-    files: dict[str, str] = manifest.get("files", {})
-    if files.get(MODEL_FILE) != pointer.sha256:
+    files = manifest.get("files")
+    if not isinstance(files, dict) or files.get(MODEL_FILE) != pointer.sha256:
         raise RegistryError(f"{folder / pointer.path}: the manifest and latest.json disagree on the model")
     path = folder / pointer.path / MODEL_FILE
     try:
-        actual = sha256_of(path)
+        text = path.read_bytes()
     except OSError as error:
         raise RegistryError(f"{path} cannot be read: {error}") from error
+    actual = hashlib.sha256(text).hexdigest()
     if actual != pointer.sha256:
         raise RegistryError(f"{path} has sha256 {actual}, not {pointer.sha256}: it was changed")
-    return manifest
+    return manifest, text

@@ -67,9 +67,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the UI and the service listen on.")
     dagster_port: Port = Field(3000, description="Port of the Dagster UI (`make dev`).")
     serving_port: Port = Field(8000, description="Port of the prediction service.")
-    reload_seconds: float = Field(
-        1, gt=0, le=60, description="How often the service looks for a newly promoted model."
-    )
+    reload_seconds: float = Field(1, gt=0, le=60, description="How often the service looks for a newly promoted model.")
 
 
 def load_settings() -> Settings:
@@ -79,6 +77,4 @@ def load_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
-        raise UserError(
-            f"{name}={first['input']!s}: {first['msg']}. See the settings table in README.md."
-        ) from error
+        raise UserError(f"{name}={first['input']!s}: {first['msg']}. See the settings table in README.md.") from error

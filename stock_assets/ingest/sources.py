@@ -1,0 +1,92 @@
+"""The sources: each brings raw files into place and publishes `raw/manifest.json`."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from stock_assets.budget import thread_count
+from stock_assets.errors import UserError
+from stock_assets.ingest import archive, demo
+from stock_assets.ingest.snapshot import Manifest, inspect, is_intact, read_manifest, write_manifest
+from stock_assets.layout import Layout
+from stock_assets.publishing import scratch
+from stock_assets.registry import sha256_of
+from stock_assets.settings import Settings
+
+Report = Callable[[str], None]
+
+
+def refresh(settings: Settings, report: Report) -> Manifest:
+    """Bring the files of the chosen source into place and publish their manifest.
+
+    Raises `UserError` where the source is missing or unsound; the snapshot before stays in use then.
+    """
+    layout = Layout(settings.data_dir)
+    if settings.source == "demo":
+        manifest = _demo(settings, layout, report)
+    else:
+        path = _source_path(settings)
+        manifest = _folder(settings, path, report) if path.is_dir() else _zip(settings, layout, path, report)
+    write_manifest(layout, manifest)
+    _remove_other_snapshots(layout, manifest)
+    return manifest
+
+
+def _source_path(settings: Settings) -> Path:
+    path = settings.source_path
+    if path is None:
+        raise UserError("STOCK_ASSETS_SOURCE=folder needs STOCK_ASSETS_SOURCE_PATH: a folder or a zip")
+    if not path.exists():
+        raise UserError(f"STOCK_ASSETS_SOURCE_PATH={path}: there is no such folder or zip")
+    return path.resolve()
+
+
+def _folder(settings: Settings, path: Path, report: Report) -> Manifest:
+    report(f"reading the files of {path}")
+    return inspect("folder", str(path), path, thread_count(settings))
+
+
+def _zip(settings: Settings, layout: Layout, path: Path, report: Report) -> Manifest:
+    def fill(root: Path) -> None:
+        report(f"unpacking {path}")
+        archive.extract(path, root)
+
+    return _snapshot(settings, layout, f"zip {sha256_of(path)}", fill)
+
+
+def _demo(settings: Settings, layout: Layout, report: Report) -> Manifest:
+    files, start, seed = settings.demo_files, settings.demo_start, settings.demo_seed
+    code = sha256_of(Path(demo.__file__))[:12]
+
+    def fill(root: Path) -> None:
+        def progress(done: int, total: int) -> None:
+            report(f"generated {done} of {total} files")
+
+        demo.write_market(root, files, start, seed, thread_count(settings), progress)
+
+    return _snapshot(settings, layout, f"demo files={files} start={start} seed={seed} code={code}", fill)
+
+
+def _snapshot(settings: Settings, layout: Layout, origin: str, fill: Callable[[Path], None]) -> Manifest:
+    """The snapshot of `origin` below `raw/`: the one in use if it is that and whole, or else a new one."""
+    if layout.manifest.exists():
+        current = read_manifest(layout)
+        if current.origin == origin and is_intact(layout, current):
+            return current
+    with scratch(layout.raw / "snapshot") as root:
+        root.mkdir()
+        fill(root)
+        manifest = inspect(settings.source, origin, root, thread_count(settings))
+        place = layout.raw / manifest.version
+        with scratch(place) as damaged:
+            if place.exists():
+                place.rename(damaged)
+            root.rename(place)
+    return manifest.model_copy(update={"root": place.relative_to(layout.data_dir)})
+
+
+def _remove_other_snapshots(layout: Layout, manifest: Manifest) -> None:
+    """Only the snapshot in use is kept: at full size each takes 2.5 GB."""
+    for path in layout.raw.iterdir():
+        if path.is_dir() and path.name != manifest.version:
+            shutil.rmtree(path)

@@ -1,0 +1,25 @@
+-- Every raw file of the snapshot, as its manifest ($manifest, a path) describes it; counts come later.
+-- Grain: one row per file.
+CREATE TABLE source_files AS
+SELECT
+    file,
+    symbol AS "Symbol",
+    letter,
+    security_name AS "Security Name",
+    "size",
+    sha256,
+    "rows",
+    fault,
+    CAST(NULL AS BIGINT) AS rows_kept,
+    CAST(NULL AS BIGINT) AS rows_quarantined
+FROM (
+    SELECT unnest(files, recursive := true)
+    FROM read_json(
+        $manifest,
+        columns = {
+            'files': 'STRUCT(file VARCHAR, symbol VARCHAR, letter VARCHAR, security_name VARCHAR, "size" BIGINT, sha256 VARCHAR, "rows" BIGINT, fault VARCHAR)[]'
+        },
+        maximum_object_size = 1000000000
+    )
+)
+ORDER BY letter, symbol, file;
