@@ -6,11 +6,10 @@ The caller brings the DuckDB connection; what is published here is renamed into 
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from duckdb import DuckDBPyConnection
 
-from stock_assets.errors import UserError
 from stock_assets.ingest.snapshot import Manifest
 from stock_assets.layout import LETTERS, Layout
 from stock_assets.statements import run
@@ -50,7 +49,6 @@ def build_combined(
     """Fill an empty database with `combined`, `quarantine`, `source_files` and the view `features`.
 
     `parquet` says where the Parquet copy of each letter goes; a letter without rows gets none.
-    Raises `UserError` where a file changed while it was read, so that its rows do not add up.
     """
     run(connection, "create_source_files", manifest=str(layout.manifest))
     for statement in ("create_combined", "create_quarantine", "create_features"):
@@ -59,12 +57,12 @@ def build_combined(
     for letter in LETTERS:
         files = [file for file in manifest.loadable if file.letter == letter]
         if files:
-            report(f"combined: letter {letter}, {len(files)} files")
+            report(f"letter {letter}: {len(files)} files")
             paths = [str(folder / file.file) for file in sorted(files, key=lambda file: file.symbol)]
             _load_letter(connection, letter, paths, parquet[letter])
     for statement in ("quarantine_lines", "quarantine_files", "count_rows"):
         run(connection, statement)
-    return _balance(connection)
+    return read_totals(connection)
 
 
 def _load_letter(connection: DuckDBPyConnection, letter: str, paths: list[str], parquet: Path) -> None:
@@ -76,23 +74,24 @@ def _load_letter(connection: DuckDBPyConnection, letter: str, paths: list[str], 
         run(connection, "export_combined", letter=letter, path=str(parquet))
 
 
-def _balance(connection: DuckDBPyConnection) -> Totals:
-    """The totals, after a check that no row is lost. Raises `UserError` with the first offenders."""
-    offenders = run(connection, "unreconciled_files")
-    if offenders:
-        named = "; ".join(
-            f"{file}: {rows} rows, {kept} kept, {bad} quarantined" for file, rows, kept, bad in offenders[:3]
-        )
-        raise UserError(
-            f"the rows of {len(offenders)} files do not add up ({named}): they changed while they were read; run again"
-        )
-    return read_totals(connection)
-
-
 def read_totals(connection: DuckDBPyConnection) -> Totals:
     """The balance that a database holds."""
     (row,) = run(connection, "totals")
     return Totals(*row)
+
+
+def unreconciled_files(connection: DuckDBPyConnection) -> list[str]:
+    """Files whose rows are neither all in `combined` nor in `quarantine`, with the counts; none when all is well."""
+    return [
+        f"{file}: {rows} rows, {kept} kept, {bad} quarantined"
+        for file, rows, kept, bad in run(connection, "unreconciled_files")
+    ]
+
+
+def quarantine_sample(connection: DuckDBPyConnection) -> list[dict[str, Any]]:
+    """A few entries of the quarantine for each reason."""
+    names = ("file", "line", "Date", "reason", "content")
+    return [dict(zip(names, row, strict=True)) for row in run(connection, "quarantine_sample")]
 
 
 def build_features(
@@ -104,7 +103,7 @@ def build_features(
         start = time.perf_counter()
         ((rows, symbols),) = run(connection, "count_letter", letter=letter)
         if rows:
-            report(f"features: letter {letter}, {symbols} symbols, {rows} rows")
+            report(f"letter {letter}: {symbols} symbols, {rows} rows")
             run(connection, "export_features", letter=letter, path=str(path))
         facts.append(LetterFacts(letter, rows, symbols, time.perf_counter() - start))
     return facts

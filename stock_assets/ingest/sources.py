@@ -56,7 +56,7 @@ def _zip(settings: Settings, layout: Layout, path: Path, report: Report) -> Mani
 
 def _demo(settings: Settings, layout: Layout, report: Report) -> Manifest:
     files, start, seed = settings.demo_files, settings.demo_start, settings.demo_seed
-    code = sha256_of(Path(demo.__file__))[:12]
+    code = "".join(sha256_of(path)[:8] for path in sorted(Path(__file__).parent.glob("demo*.py")))
 
     def fill(root: Path) -> None:
         def progress(done: int, total: int) -> None:

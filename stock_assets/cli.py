@@ -1,0 +1,72 @@
+"""The command line `stock-assets`: argument parsing and what is printed; Dagster is loaded only to run something."""
+
+import signal
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from stock_assets.errors import UserError
+from stock_assets.layout import LETTERS
+from stock_assets.settings import load_settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Daily stock prices to features, a volume model and an HTTP service. Settings: STOCK_ASSETS_* variables.",
+)
+
+
+@app.command()
+def run(
+    letters: Annotated[
+        str | None, typer.Option(help="Letters of features to make, such as C or A-F. Default: all.")
+    ] = None,
+    select: Annotated[
+        str | None, typer.Option(help="Assets to materialize, in Dagster's selection syntax, such as 'features+'.")
+    ] = None,
+) -> None:
+    """Materialize everything in one Dagster run: raw files, tables, features, model."""
+    from stock_assets.run_report import run_with_report  # noqa: PLC0415 - Dagster takes a second to load
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    run_with_report(load_settings(), parse_letters(letters) if letters else None, select)
+
+
+@app.command()
+def doctor() -> None:
+    """Check the environment and say what to do about what is missing."""
+    from stock_assets.doctor import examine  # noqa: PLC0415 - so that a broken environment can be told of
+
+    if not examine(Console()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def dev() -> None:
+    """Start the Dagster UI with its daemon, and the prediction service; Ctrl-C stops both."""
+    from stock_assets.dev import serve_all  # noqa: PLC0415
+
+    raise typer.Exit(serve_all(load_settings()))
+
+
+def parse_letters(text: str) -> tuple[str, str]:
+    """First and last letter of `C` or `A-F`. Raises `UserError` for anything else."""
+    first, dash, last = text.upper().partition("-")
+    pair = (first, last if dash else first)
+    if not all(letter in LETTERS for letter in pair) or pair[0] > pair[1]:
+        raise UserError(f"--letters {text}: give one letter or a range such as A-F; 0 stands for all other symbols")
+    return pair
+
+
+def main() -> None:
+    """Entry point: a `UserError` ends in its one line and exit code 1, an interrupt in 130."""
+    try:
+        app()
+    except UserError as error:
+        print(f"stock-assets: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stock-assets: stopped; what was published before is unchanged", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,186 @@
+"""The assets: raw_files -> combined -> features [by letter] -> volume_model. The work is done elsewhere."""
+
+import warnings
+from collections.abc import Iterator
+
+import dagster as dg
+
+from stock_assets.budget import thread_count
+from stock_assets.defs.partitions import letters
+from stock_assets.defs.resources import MarketDatabase, writing
+from stock_assets.defs.schemas import (
+    COMBINED_COLUMNS,
+    FEATURE_COLUMNS,
+    LETTER_COLUMN,
+    feature_lineage,
+    table_schema,
+    table_value,
+)
+from stock_assets.ingest.snapshot import read_manifest
+from stock_assets.ingest.sources import refresh
+from stock_assets.layout import LETTERS, Layout
+from stock_assets.learning.training import BASELINE
+from stock_assets.publishing import staged_many
+from stock_assets.tables import build_combined, build_features, quarantine_sample, unreconciled_files
+from stock_assets.volume_model import make_volume_model
+
+OWNERS = ["team:market-data"]
+
+# One run for many letters is what this pipeline needs, and it has been "beta" for years.
+warnings.filterwarnings("ignore", "Parameter `backfill_policy`", category=dg.BetaWarning)
+
+
+@dg.asset(group_name="ingest", kinds={"csv"}, owners=OWNERS)
+def raw_files(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """Daily price files, one CSV a symbol, and the names of the securities.
+
+    `STOCK_ASSETS_SOURCE` chooses where they come from: `demo` generates a market, `folder` reads yours (a folder
+    where it stands, or a zip, unpacked). `raw/manifest.json` lists every file with its size, SHA-256 and number of
+    rows; a snapshot that is already in place is used again.
+    """
+    with writing(context) as settings:
+        manifest = refresh(settings, context.log.info)
+    return dg.MaterializeResult(
+        metadata={
+            "source": manifest.source,
+            "version": manifest.version,
+            "folder": dg.MetadataValue.path(manifest.folder(Layout(settings.data_dir))),
+            "files": len(manifest.files),
+            "unsound files": len(manifest.files) - len(manifest.loadable),
+            "bytes": sum(file.size for file in manifest.files),
+            "dagster/row_count": sum(file.rows for file in manifest.files),
+        },
+        data_version=dg.DataVersion(manifest.version),
+    )
+
+
+@dg.asset(
+    deps=[raw_files],
+    group_name="tables",
+    kinds={"duckdb", "sql", "parquet"},
+    owners=OWNERS,
+    metadata={"dagster/column_schema": table_schema(*COMBINED_COLUMNS, LETTER_COLUMN)},
+    check_specs=[
+        dg.AssetCheckSpec(
+            "reconciled",
+            asset="combined",
+            blocking=True,
+            description="Every row of every file is in `combined` or in `quarantine`; else nothing is published.",
+        )
+    ],
+)
+def combined(
+    context: dg.AssetExecutionContext, database: MarketDatabase
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
+    """All sound prices in one DuckDB table, one row per Symbol and Date.
+
+    `market.duckdb` also holds `quarantine` (what was not loaded: file, line or key, reason), `source_files` (every
+    file with its rows read, kept and quarantined) and the view `features`. `lake/combined/letter=*` has the
+    table as Parquet.
+    """
+    with writing(context) as settings:
+        layout = Layout(settings.data_dir)
+        parquet = [layout.parquet("combined", letter) for letter in LETTERS]
+        with staged_many([layout.database, *parquet]) as (file, *copies):
+            with database.building(file) as connection:
+                totals = build_combined(
+                    connection, layout, read_manifest(layout), dict(zip(LETTERS, copies, strict=True)), context.log.info
+                )
+                offenders, bad_rows = unreconciled_files(connection), quarantine_sample(connection)
+            balance = totals._asdict()
+            yield dg.AssetCheckResult(
+                passed=not offenders, metadata=balance | {"files that do not add up": len(offenders)}
+            )
+            if offenders:
+                raise dg.Failure(
+                    f"the rows of {len(offenders)} files do not add up, first {offenders[0]}: they changed while they "
+                    "were read; nothing was published, run again",
+                    allow_retries=False,
+                )
+    yield dg.MaterializeResult(
+        metadata=balance | {"dagster/row_count": totals.rows_kept, "quarantine": table_value(bad_rows)}
+    )
+
+
+@dg.asset(
+    deps=[combined],
+    partitions_def=letters,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    group_name="tables",
+    kinds={"duckdb", "sql", "parquet"},
+    owners=OWNERS,
+    metadata={
+        "dagster/column_schema": table_schema(*COMBINED_COLUMNS, *FEATURE_COLUMNS, LETTER_COLUMN),
+        "dagster/column_lineage": feature_lineage(dg.AssetKey("combined")),
+    },
+)
+def features(context: dg.AssetExecutionContext, database: MarketDatabase) -> dg.MaterializeResult:
+    """The two features of the model beside the prices, by SQL windows over 30 rows of a symbol.
+
+    `vol_moving_avg` is the mean volume, `adj_close_rolling_med` the true median of the adjusted close. One Parquet
+    file a letter, in `lake/features/letter=*`; a run of some letters leaves the others' files as they are.
+    """
+    keys = list(context.partition_keys)
+    with writing(context) as settings:
+        layout = Layout(settings.data_dir)
+        with (
+            staged_many(layout.parquet("features", letter) for letter in keys) as copies,
+            database.get_connection() as connection,
+        ):
+            facts = build_features(connection, keys, copies, context.log.info)
+    rows = sum(letter.rows for letter in facts)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count" if len(keys) > 1 else "dagster/partition_row_count": rows,
+            "letters": sum(letter.rows > 0 for letter in facts),
+            "symbols": sum(letter.symbols for letter in facts),
+            "by letter": table_value([letter._asdict() for letter in facts]),
+        }
+    )
+
+
+@dg.asset(
+    deps=[features],
+    group_name="models",
+    kinds={"lightgbm", "python"},
+    owners=OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "beats_baseline",
+            asset="volume_model",
+            description=f"The new version errs less than `{BASELINE}` on the test window; else it is not promoted.",
+        )
+    ],
+)
+def volume_model(context: dg.AssetExecutionContext, database: MarketDatabase) -> dg.MaterializeResult:
+    """A LightGBM model of a day's volume from the two features of that day, and the version that is served.
+
+    It learns log(Volume / vol_moving_avg), split by time with a gap of 30 trading days. Each version is a folder in
+    `models/volume_model` with its manifest and metrics; `latest.json` moves to it only if it beats the baseline
+    "volume = vol_moving_avg" on the test window.
+    """
+    with writing(context) as settings, database.in_memory() as connection:
+        model = make_volume_model(
+            connection, settings, thread_count(settings), context.asset_key.to_user_string(), context.run_id
+        )
+    context.log.info(model.verdict)
+    test = model.manifest["metrics"]["test"]
+    return dg.MaterializeResult(
+        metadata={
+            "version": model.version,
+            "promoted": model.promoted,
+            "skill": model.skill,
+            "sample prediction": round(model.manifest["self_test"]["outputs"][0]),
+            "test window": f"{test['from']} to {test['to']}",
+            **{name: test[name] for name in ("rows", "mae", "rmse", "median_ape", "r2_log")},
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="beats_baseline",
+                passed=model.promoted,
+                description=model.verdict,
+                metadata={"skill": model.skill},
+            )
+        ],
+        data_version=dg.DataVersion(model.manifest["files"]["model.txt"]),
+    )

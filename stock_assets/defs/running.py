@@ -1,0 +1,153 @@
+"""The job on the user's own Dagster instance, so that the run shows in the UI; for the command line."""
+
+import logging
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from filelock import FileLock
+
+from stock_assets.defs.partitions import ALL_LETTERS, range_tags
+from stock_assets.errors import UserError
+from stock_assets.layout import Layout
+from stock_assets.settings import Settings
+
+INSTANCE_FILE = Path(__file__).with_name("dagster.yaml")
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+Show = Callable[[str, str], None]
+"""Called with an asset's name, or "" for the run as a whole, and what is going on."""
+
+
+@dataclass
+class Outcome:
+    """What came of a run: `metadata` and `seconds` by asset, and the one line of the first failure, if any."""
+
+    run_id: str
+    seconds: dict[str, float] = field(default_factory=dict)
+    metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    error: str | None = None
+
+
+def prepare_home(settings: Settings) -> Path:
+    """`DAGSTER_HOME`, which is `<data dir>/dagster` unless it is set; made and filled where it is missing.
+
+    Raises `UserError` where it cannot be made.
+    """
+    home = Path(os.environ.get("DAGSTER_HOME") or Layout(settings.data_dir).dagster_home).expanduser().resolve()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not (home / "dagster.yaml").exists():
+            shutil.copyfile(INSTANCE_FILE, home / "dagster.yaml")
+    except OSError as error:
+        raise UserError(f"DAGSTER_HOME {home} cannot be made or written: {error.strerror}; set it elsewhere") from error
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """The user's instance. Its databases are made by one process at a time: two at once would break them."""
+    home = prepare_home(settings)
+    with FileLock(home / "prepare.lock"):
+        instance = dg.DagsterInstance.get()
+        instance.get_runs(limit=1)
+        return instance
+
+
+def run_full_refresh(
+    instance: dg.DagsterInstance, defs: dg.Definitions, letters: tuple[str, str] | None, select: str | None, show: Show
+) -> Outcome:
+    """Run `full_refresh`, or the part of it that `select` names, on these letters (first and last) or on all.
+
+    `select` is Dagster's selection syntax, such as `features+`. Raises `UserError` for a selection of nothing.
+    """
+    outcome = Outcome(run_id=str(uuid.uuid4()))
+    assets = _selected(defs, select)
+    with _watching(instance, outcome.run_id, show):
+        result = defs.resolve_job_def("full_refresh").execute_in_process(
+            instance=instance,
+            run_id=outcome.run_id,
+            tags=range_tags(*letters) if letters else ALL_LETTERS,
+            asset_selection=assets,
+            run_config=QUIET,
+            raise_on_error=False,
+        )
+    for event in result.all_events:
+        _note(outcome, event)
+    if not result.success and outcome.error is None:
+        outcome.error = "the run failed before its first asset"
+    return outcome
+
+
+def _selected(defs: dg.Definitions, select: str | None) -> list[dg.AssetKey] | None:
+    if select is None:
+        return None
+    graph = defs.resolve_asset_graph()
+    names = ", ".join(sorted(key.to_user_string() for key in graph.get_all_asset_keys()))
+    try:
+        keys = dg.AssetSelection.from_string(select).resolve(graph)
+    except (dg.DagsterError, ValueError) as error:
+        raise UserError(f"--select {select}: not a selection of assets ({names})") from error
+    if not keys:
+        raise UserError(f"--select {select}: selects none of the assets ({names})")
+    return sorted(keys)
+
+
+def _note(outcome: Outcome, event: dg.DagsterEvent) -> None:
+    """Take from an event what the closing table tells."""
+    asset = event.step_key or ""
+    if event.is_step_materialization:
+        values = event.step_materialization_data.materialization.metadata
+        outcome.metadata[asset] = {name: value.value for name, value in values.items()}
+    elif event.is_step_success:
+        outcome.seconds[asset] = event.step_success_data.duration_ms / 1000
+    elif event.is_step_failure and outcome.error is None:
+        failure = event.step_failure_data
+        if failure.user_failure_data:
+            outcome.error = f"{asset}: {failure.user_failure_data.description}"
+        else:
+            cause = failure.error.cause or failure.error if failure.error else None
+            outcome.error = f"{asset}: {cause.message.strip() if cause else 'failed'}"
+
+
+@contextmanager
+def _watching(instance: dg.DagsterInstance, run_id: str, show: Show) -> Iterator[None]:
+    """Tell what the run logs, from the instance's own event log, while the run goes on in this thread."""
+    done = threading.Event()
+    watcher = threading.Thread(target=_follow, args=(instance, run_id, show, done), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _follow(instance: dg.DagsterInstance, run_id: str, show: Show, done: threading.Event) -> None:
+    cursor: str | None = None
+    while True:
+        last_look = done.wait(0.2)
+        if instance.has_run(run_id):
+            page = instance.get_records_for_run(run_id, cursor=cursor)
+            cursor = page.cursor
+            for record in page.records:
+                _tell(record.event_log_entry, show)
+        if last_look:
+            return
+
+
+def _tell(entry: dg.EventLogEntry, show: Show) -> None:
+    event = entry.dagster_event
+    if event is None and entry.level != logging.ERROR:
+        show(entry.step_key or "", entry.user_message)
+    elif event and event.is_step_start:
+        show(entry.step_key or "", "started")
+    elif event and event.is_step_success:
+        show(entry.step_key or "", f"done in {event.step_success_data.duration_ms / 1000:.1f} s")

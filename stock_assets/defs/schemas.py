@@ -1,0 +1,51 @@
+"""What the UI shows of the tables: columns with their meaning, and where the features come from."""
+
+from typing import Any
+
+import dagster as dg
+
+COMBINED_COLUMNS = (
+    ("Symbol", "VARCHAR", "The file's name before `.csv`, which is the column NASDAQ Symbol of the meta file."),
+    ("Security Name", "VARCHAR", "From `symbols_valid_meta.csv`; NULL where the symbol is not in it."),
+    ("Date", "DATE", "Trading day."),
+    ("Open", "DOUBLE", "First price of the day in dollars, adjusted for splits; 0 where unknown."),
+    ("High", "DOUBLE", "Highest price of the day in dollars, adjusted for splits."),
+    ("Low", "DOUBLE", "Lowest price of the day in dollars, adjusted for splits."),
+    ("Close", "DOUBLE", "Last price of the day in dollars, adjusted for splits."),
+    ("Adj Close", "DOUBLE", "Last price in dollars, adjusted for splits and dividends; later ones restate it."),
+    ("Volume", "BIGINT", "Shares traded."),
+)
+LETTER_COLUMN = ("letter", "VARCHAR", "The partition: the symbol's first letter, or 0.")
+FEATURE_COLUMNS = (
+    ("vol_moving_avg", "DOUBLE", "Mean of Volume over the row and the 29 before it; NULL on the first 29 rows."),
+    ("adj_close_rolling_med", "DOUBLE", "Median of Adj Close over the same 30 rows; NULL on the first 29 rows."),
+)
+
+
+def table_schema(*columns: tuple[str, str, str]) -> dg.TableSchema:
+    return dg.TableSchema([dg.TableColumn(name, type=kind, description=text) for name, kind, text in columns])
+
+
+def feature_lineage(upstream: dg.AssetKey) -> dg.TableColumnLineage:
+    """Each feature column with the columns of `combined` that it is made of."""
+    sources = {name: (name,) for name, _, _ in (*COMBINED_COLUMNS, LETTER_COLUMN)} | {
+        "vol_moving_avg": ("Symbol", "Date", "Volume"),
+        "adj_close_rolling_med": ("Symbol", "Date", "Adj Close"),
+    }
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(asset_key=upstream, column_name=name) for name in names]
+            for column, names in sources.items()
+        }
+    )
+
+
+def table_value(rows: list[dict[str, Any]]) -> dg.TableMetadataValue:
+    """Rows as a table in the UI; what is neither number nor text, such as a date, is shown as text."""
+
+    def plain(value: Any) -> int | float | str:
+        return value if isinstance(value, int | float | str) else str(value)
+
+    records = [dg.TableRecord({name: plain(value) for name, value in row.items()}) for row in rows]
+    columns = [dg.TableColumn(name) for name in (rows[0] if rows else ())]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))

@@ -1,0 +1,112 @@
+"""`stock-assets doctor`: what the environment lacks, and what to do about it."""
+
+import ctypes.util
+import os
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from stock_assets.errors import UserError
+from stock_assets.layout import Layout
+from stock_assets.settings import Settings, load_settings
+
+BYTES_PER_DEMO_FILE = 700_000
+"""Disk that one generated file takes in all: the CSV and its share of the tables."""
+ROOM = 1e9
+
+
+class Finding(NamedTuple):
+    """One check: what was looked at, what was found, and what to do, None where all is well."""
+
+    subject: str
+    found: str
+    remedy: str | None = None
+
+
+def examine(console: Console) -> bool:
+    """Print every check; True when nothing needs mending."""
+    findings = list(_findings())
+    table = Table("", "what", "found", "what to do", title="stock-assets doctor", title_justify="left")
+    for finding in findings:
+        table.add_row("[red]✗[/]" if finding.remedy else "[green]✓[/]", finding.subject, finding.found, finding.remedy)
+    console.print(table)
+    return all(finding.remedy is None for finding in findings)
+
+
+def port_problem(host: str, port: int) -> str | None:
+    """What keeps a server from listening on `host:port`, None if nothing does."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return f"cannot listen on {host}:{port}: {error.strerror}; stop what does, or set another port"
+    return None
+
+
+def _findings() -> Iterator[Finding]:
+    yield _python()
+    yield _libgomp()
+    try:
+        settings = load_settings()
+    except UserError as error:
+        yield Finding("settings", "unusable", str(error))
+        return
+    yield Finding("settings", "read")
+    yield _writable("data folder", settings.data_dir)
+    home = Path(os.environ.get("DAGSTER_HOME") or Layout(settings.data_dir).dagster_home)
+    yield _writable("DAGSTER_HOME", home)
+    yield _source(settings)
+    yield _disk(settings)
+    for name, port in (("Dagster's port", settings.dagster_port), ("service's port", settings.serving_port)):
+        yield Finding(name, f"{settings.host}:{port}", port_problem(settings.host, port))
+
+
+def _python() -> Finding:
+    good = sys.version_info >= (3, 11)
+    return Finding("Python", platform.python_version(), None if good else "install Python 3.11 or newer")
+
+
+def _libgomp() -> Finding:
+    if sys.platform != "linux" or ctypes.util.find_library("gomp"):
+        return Finding("OpenMP", "found")
+    return Finding("OpenMP", "libgomp is missing", "install it (Debian: apt-get install libgomp1): LightGBM needs it")
+
+
+def _writable(subject: str, folder: Path) -> Finding:
+    """A folder that is there or can be made; nothing is made here."""
+    place = _existing(folder)
+    if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+        return Finding(subject, str(folder))
+    return Finding(subject, f"{place} cannot be written", "change its owner or mode, or set another folder")
+
+
+def _source(settings: Settings) -> Finding:
+    if settings.source == "demo":
+        return Finding("source", f"demo, {settings.demo_files} files; needs no credentials")
+    path = settings.source_path
+    if path is None or not path.exists():
+        return Finding("source", f"folder {path}", "set STOCK_ASSETS_SOURCE_PATH to a folder or zip that exists")
+    return Finding("source", f"folder {path}; needs no credentials")
+
+
+def _disk(settings: Settings) -> Finding:
+    free = shutil.disk_usage(_existing(settings.data_dir)).free
+    needed = ROOM + (settings.demo_files * BYTES_PER_DEMO_FILE if settings.source == "demo" else 0)
+    found = f"{free / 1e9:.1f} GB free"
+    return Finding(
+        "disk space", found, None if free >= needed else f"free {needed / 1e9:.1f} GB, or set another folder"
+    )
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    place = folder.expanduser().absolute()
+    return next(path for path in (place, *place.parents) if path.exists())

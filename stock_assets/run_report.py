@@ -1,0 +1,72 @@
+"""`stock-assets run` on the terminal: progress while the job runs, and the closing table."""
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from stock_assets.definitions import defs
+from stock_assets.defs.running import Outcome, open_instance, run_full_refresh
+from stock_assets.errors import UserError
+from stock_assets.learning.training import BASELINE
+from stock_assets.learning.volume import INPUTS
+from stock_assets.settings import Settings
+from stock_assets.volume_model import SELF_TEST
+
+
+def run_with_report(settings: Settings, letters: tuple[str, str] | None, select: str | None) -> None:
+    """Run the job and print what came of it. Raises `UserError` with the one line of a failure."""
+    console = Console()
+    with open_instance(settings) as instance, _progress(console) as progress:
+        task = progress.add_task("starting", detail="")
+
+        def show(asset: str, message: str) -> None:
+            if asset:
+                progress.update(task, description=asset, detail=message)
+            if asset and not console.is_terminal:
+                console.print(f"{asset}: {message}", soft_wrap=True)
+
+        outcome = run_full_refresh(instance, defs, letters, select, show)
+    if outcome.error:
+        raise UserError(f"{outcome.error} (run {outcome.run_id})")
+    console.print(closing_table(outcome))
+
+
+def closing_table(outcome: Outcome) -> Table:
+    """What the run read, kept and made; only the stages that were part of it have lines."""
+    table = Table(show_header=False)
+    table.add_row("run", outcome.run_id)
+    for name, value in (*_data_lines(outcome), *_model_lines(outcome)):
+        table.add_row(name, value)
+    table.add_section()
+    for asset, seconds in outcome.seconds.items():
+        table.add_row(f"seconds for {asset}", f"{seconds:.1f}")
+    return table
+
+
+def _data_lines(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    if combined := outcome.metadata.get("combined"):
+        yield "files", f"{combined['files']:,} ({combined['files_quarantined']:,} quarantined)"
+        for name in ("rows_read", "rows_kept", "rows_quarantined", "symbols"):
+            yield name.replace("_", " "), f"{combined[name]:,}"
+    if features := outcome.metadata.get("features"):
+        yield "letters", f"{features['letters']}"
+
+
+def _model_lines(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    if model := outcome.metadata.get("volume_model"):
+        yield "model version", model["version"] + (" (promoted)" if model["promoted"] else " (not promoted)")
+        yield f"skill against {BASELINE}", f"{model['skill']:+.2%} of its mean absolute error"
+        volume, price = SELF_TEST[0]
+        yield f"prediction for {INPUTS[0]}={volume:g}, {INPUTS[1]}={price:g}", f"{model['sample prediction']:,} shares"
+
+
+def _progress(console: Console) -> Progress:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("{task.fields[detail]}"),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
