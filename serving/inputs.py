@@ -1,0 +1,28 @@
+"""The volume model's two inputs as query parameters: units, and the limits that keep predictions finite."""
+
+from typing import Annotated
+
+from fastapi import Query
+
+MAX_VOLUME = 1e15
+"""Largest moving average that is accepted, in shares: far above any market's, far below overflow."""
+
+VolMovingAvg = Annotated[
+    float,
+    Query(
+        ge=0,
+        le=MAX_VOLUME,
+        allow_inf_nan=False,
+        description="Mean daily volume over the last 30 trading days, in shares.",
+        examples=[12345],
+    ),
+]
+AdjCloseRollingMed = Annotated[
+    float,
+    Query(
+        ge=0,
+        allow_inf_nan=False,
+        description="Median adjusted close over the last 30 trading days, in dollars.",
+        examples=[25],
+    ),
+]
