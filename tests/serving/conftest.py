@@ -1,6 +1,5 @@
 """Tiny real models, published and promoted as the pipeline does it, and a client over them."""
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +9,11 @@ import lightgbm
 import numpy as np
 import pytest
 from fastapi import FastAPI
-from starlette.exceptions import StarletteDeprecationWarning
+from fastapi.testclient import TestClient
 
 from serving.app import create_app
 from stock_assets.registry import MODEL_FILE, promote, publish_version
 from stock_assets.settings import Settings
-
-with warnings.catch_warnings():
-    # Starlette prefers httpx2 to httpx; both work.
-    warnings.simplefilter("ignore", StarletteDeprecationWarning)
-    from fastapi.testclient import TestClient
 
 INPUTS = ["vol_moving_avg", "adj_close_rolling_med"]
 SELF_TEST = np.array([[12345, 25], [1000, 1.5], [0, 10], [2e6, 300]], dtype=float)

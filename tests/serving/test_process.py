@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import uvicorn
 
 from tests.serving.conftest import QUESTION, Models
@@ -73,7 +73,7 @@ def test_the_command_serves_logs_and_stops(models: Models) -> None:
             seen.append(line)
             if "Uvicorn running" in line:
                 break
-        assert httpx.get(f"http://127.0.0.1:{port}/predict", params=QUESTION).status_code == 200
+        assert httpx2.get(f"http://127.0.0.1:{port}/predict", params=QUESTION).status_code == 200
         process.terminate()
         process.wait(10)
     assert any(re.search(rf"INFO: +serving volume_model version {first}", line) for line in seen)
@@ -102,7 +102,7 @@ def test_swapping_models_drops_and_mixes_no_request(models: Models) -> None:
 
 
 def _ask_until(stop: threading.Event, url: str, answers: list[tuple[int, str, str]]) -> None:
-    with httpx.Client(base_url=url) as client:
+    with httpx2.Client(base_url=url) as client:
         while not stop.is_set():
             response = client.get("/predict", params=QUESTION)
             answers.append((response.status_code, response.headers["x-model-version"], response.text))
