@@ -16,7 +16,7 @@ from stock_assets.errors import UserError
 from stock_assets.ingest.snapshot import read_manifest
 from stock_assets.layout import LETTERS, Layout
 from stock_assets.learning.split import Split, split_by_date
-from stock_assets.learning.training import BASELINE, PARAMETERS, VolumeRows, evaluate, input_ranges, train
+from stock_assets.learning.training import BASELINE, MAX_ROWS, PARAMETERS, VolumeRows, evaluate, input_ranges, train
 from stock_assets.learning.volume import INPUTS, predict_volume
 from stock_assets.publishing import write_json
 from stock_assets.settings import Settings
@@ -83,7 +83,7 @@ def _facts(booster: "Booster", rows: VolumeRows, split: Split) -> dict[str, Any]
     return {
         "inputs": list(INPUTS),
         "target": "log(Volume / vol_moving_avg); prediction = vol_moving_avg * exp(score)",
-        "parameters": PARAMETERS | {"num_iterations": booster.num_trees()},
+        "parameters": PARAMETERS | {"num_iterations": booster.num_trees(), "max_rows": MAX_ROWS},
         "input_ranges": input_ranges(rows, split),
         "self_test": {
             "inputs": [list(pair) for pair in SELF_TEST],
