@@ -161,7 +161,7 @@ def volume_model(context: dg.AssetExecutionContext, database: MarketDatabase) ->
     """
     with writing(context) as settings, database.in_memory() as connection:
         model = make_volume_model(
-            connection, settings, thread_count(settings), context.asset_key.to_user_string(), context.run_id
+            connection, settings, thread_count(settings), context.asset_key.to_user_string(), context.run.run_id
         )
     context.log.info(model.verdict)
     test = model.manifest["metrics"]["test"]
