@@ -86,7 +86,7 @@ def test_swapping_models_drops_and_mixes_no_request(models: Models) -> None:
     models.promote(first)
     answers: list[tuple[int, str, str]] = []
     stop = threading.Event()
-    with _server(models) as url, ThreadPoolExecutor(4) as pool:
+    with serve(models) as url, ThreadPoolExecutor(4) as pool:
         askers = [pool.submit(_ask_until, stop, url, answers) for _ in range(4)]
         try:
             _wait_for_version(first, answers)
@@ -116,7 +116,7 @@ def _wait_for_version(version: str, answers: list[tuple[int, str, str]]) -> None
 
 
 @contextmanager
-def _server(models: Models) -> Iterator[str]:
+def serve(models: Models) -> Iterator[str]:
     """A real uvicorn in a thread of this process."""
     server = uvicorn.Server(uvicorn.Config(models.app(), port=0, log_config=None))
     thread = threading.Thread(target=server.run)
