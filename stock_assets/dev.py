@@ -78,10 +78,13 @@ def _answers(url: str) -> bool:
 
 
 def _stop(servers: list[subprocess.Popen[bytes]]) -> None:
-    """Ask each server's process group to end, as Ctrl-C would, and kill what is left of it."""
+    """Ask each server to end, as Ctrl-C would, and kill the process group of one that does not.
+
+    The servers alone are asked: Dagster ends its own processes in order.
+    """
     for server in servers:
         if server.poll() is None:
-            os.killpg(server.pid, signal.SIGINT)
+            server.send_signal(signal.SIGINT)
     for server in servers:
         try:
             server.wait(STOP_SECONDS)
