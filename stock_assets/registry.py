@@ -50,7 +50,7 @@ def publish_version(folder: Path, write: Callable[[Path], dict[str, Any]]) -> tu
         temporary.mkdir()
         facts = write(temporary)
         files = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
-        version = f"{created:%Y%m%dT%H%M%S}-{files[MODEL_FILE][:8]}"
+        version = f"{created:%Y%m%dT%H%M%S%f}-{files[MODEL_FILE][:8]}"
         manifest = {
             "name": folder.name,
             "version": version,

@@ -3,6 +3,7 @@
 The caller brings the DuckDB connection; what is published here is renamed into place by the caller.
 """
 
+import glob
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -58,7 +59,8 @@ def build_combined(
         files = [file for file in manifest.loadable if file.letter == letter]
         if files:
             report(f"letter {letter}: {len(files)} files")
-            paths = [str(folder / file.file) for file in sorted(files, key=lambda file: file.symbol)]
+            # DuckDB takes every path for a pattern.
+            paths = [glob.escape(str(folder / file.file)) for file in sorted(files, key=lambda file: file.symbol)]
             _load_letter(connection, letter, paths, parquet[letter])
     for statement in ("quarantine_lines", "quarantine_files", "count_rows"):
         run(connection, statement)

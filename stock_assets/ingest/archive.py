@@ -1,5 +1,6 @@
 """A zip in the Kaggle layout, checked before and while it is unpacked."""
 
+import lzma
 import shutil
 import stat
 import zipfile
@@ -29,8 +30,8 @@ def extract(archive: Path, root: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with opened.open(member) as packed, path.open("wb") as file:
                     shutil.copyfileobj(packed, file)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise UserError(f"{archive} is not a sound zip: {error}; make or fetch it again") from error
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, OSError) as error:
+        raise UserError(f"{archive} is not a sound zip, or cannot be unpacked: {error}") from error
 
 
 def _checked(archive: Path, members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
@@ -39,7 +40,7 @@ def _checked(archive: Path, members: list[zipfile.ZipInfo]) -> list[zipfile.ZipI
     for member in members:
         path = PurePosixPath(member.filename.replace("\\", "/"))
         mode = member.external_attr >> 16
-        if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+        if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
             raise UserError(f"{archive}: the member {member.filename!r} leads out of the folder; nothing was unpacked")
         if stat.S_ISLNK(mode):
             raise UserError(f"{archive}: the member {member.filename!r} is a link; nothing was unpacked")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from stock_assets.errors import UserError
 from stock_assets.layout import PRICE_COLUMNS, Layout, letter_of
@@ -60,6 +60,8 @@ def read_manifest(layout: Layout) -> Manifest:
         return Manifest.model_validate_json(layout.manifest.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"no raw files yet: {layout.manifest} is missing; materialize raw_files") from error
+    except ValidationError as error:
+        raise UserError(f"{layout.manifest} is not a manifest: remove it and materialize raw_files") from error
 
 
 def write_manifest(layout: Layout, manifest: Manifest) -> None:
@@ -132,6 +134,9 @@ def _fault(content: bytes, lines: int) -> str | None:
         return f"its first line is {header!r}, not {HEADER!r}"
     if lines < 2:
         return "only a header, no rows"
+    returns = content.count(b"\r")
+    if returns and not returns == content.count(b"\r\n") == content.count(b"\n"):
+        return "its lines end in different ways (LF, CRLF, CR)"
     return None
 
 
@@ -161,7 +166,10 @@ def _security_names(path: Path) -> tuple[dict[str, str], bytes]:
         raise UserError(
             f"{path} lacks the column `NASDAQ Symbol` or `Security Name`: mend its header or remove the file"
         ) from error
-    names = {row[key]: (row[value] or "").strip() for row in table if row[key]}
+    try:
+        names = {row[key]: (row[value] or "").strip() for row in table if row[key]}
+    except csv.Error as error:
+        raise UserError(f"{path} cannot be read near line {table.line_num}: {error}; mend it or remove it") from error
     return {symbol: name for symbol, name in names.items() if name}, hashlib.sha256(content).digest()
 
 

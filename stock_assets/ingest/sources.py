@@ -1,5 +1,6 @@
 """The sources: each brings raw files into place and publishes `raw/manifest.json`."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -86,7 +87,8 @@ def _snapshot(settings: Settings, layout: Layout, origin: str, fill: Callable[[P
 
 
 def _remove_other_snapshots(layout: Layout, manifest: Manifest) -> None:
-    """Only the snapshot in use is kept: at full size each takes 2.5 GB."""
-    for path in layout.raw.iterdir():
-        if path.is_dir() and path.name != manifest.version:
+    """Only the snapshot in use is kept: at full size each takes 2.5 GB. What has another name is not ours."""
+    used = manifest.folder(layout).resolve()
+    for path in layout.raw.resolve().glob("*/"):
+        if re.fullmatch(r"[0-9a-f]{16}", path.name) and not used.is_relative_to(path):
             shutil.rmtree(path)

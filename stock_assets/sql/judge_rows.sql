@@ -9,6 +9,8 @@ WITH faults AS (
         "Date",
         CASE
             WHEN "Date" IS NULL THEN 'missing Date'
+            -- DuckDB reads the words epoch and infinity as this day.
+            WHEN "Date" <= DATE '1900-01-01' THEN 'Date is not after 1900-01-01'
             WHEN
                 "Open" IS NULL OR "High" IS NULL OR "Low" IS NULL OR "Close" IS NULL
                 OR "Adj Close" IS NULL OR "Volume" IS NULL

@@ -21,5 +21,6 @@ FROM read_csv(
     escape = '',
     nullstr = '',
     dateformat = '%Y-%m-%d',
-    store_rejects = true
+    store_rejects = true,
+    hive_partitioning = false -- a folder named date=2020-04-01 would replace the column
 );

@@ -1,0 +1,48 @@
+"""Where things lie, and the letter of a symbol."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stock_assets.layout import LETTERS, Layout, letter_of
+
+
+@pytest.mark.parametrize(
+    ("symbol", "letter"),
+    [("A", "A"), ("ZZZ", "Z"), ("brk", "B"), ("3DX", "0"), ("^VIX", "0"), ("Ärz", "0"), ("ß", "0"), ("", "0")],
+)
+def test_letter_of_a_symbol(symbol: str, letter: str) -> None:
+    assert letter_of(symbol) == letter
+
+
+@given(st.text())
+def test_every_symbol_has_one_of_the_letters(symbol: str) -> None:
+    assert letter_of(symbol) in LETTERS
+
+
+def test_letters_are_zero_and_the_alphabet() -> None:
+    assert "".join(LETTERS) == "0ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def test_places_are_those_of_the_data_contract() -> None:
+    layout = Layout(Path("data"))
+
+    assert layout.manifest == Path("data/raw/manifest.json")
+    assert layout.database == Path("data/market.duckdb")
+    assert layout.parquet("combined", "0").parent == Path("data/lake/combined/letter=0")
+    assert layout.parquet("features", "Z").parent == Path("data/lake/features/letter=Z")
+    assert layout.models == Path("data/models")
+    assert layout.dagster_home == Path("data/dagster")
+
+
+def test_the_glob_finds_every_letter(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    files = [layout.parquet("features", letter) for letter in LETTERS]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        file.touch()
+
+    pattern = Path(layout.parquet_glob("features")).relative_to(tmp_path)
+    assert sorted(tmp_path.glob(str(pattern))) == files

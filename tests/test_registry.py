@@ -1,0 +1,177 @@
+"""Versions, the pointer, and everything that can be wrong with either."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stock_assets.registry import (
+    Pointer,
+    RegistryError,
+    promote,
+    publish_version,
+    read_manifest,
+    read_pointer,
+    verify,
+)
+
+TEXT = b"tree\nthe model\n"
+
+
+def write(folder: Path) -> dict[str, Any]:
+    (folder / "model.txt").write_bytes(TEXT)
+    (folder / "card.md").write_text("# card\n", "utf-8")
+    return {"inputs": ["a", "b"]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "models" / "a_model"
+
+
+@pytest.fixture
+def pointer(folder: Path) -> Pointer:
+    return promote(folder, publish_version(folder, write)[0], "the/asset", "a-run")
+
+
+def change_pointer(folder: Path, **values: Any) -> None:
+    path = folder / "latest.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | values), "utf-8")
+
+
+def test_a_version_is_published_with_its_manifest(folder: Path) -> None:
+    version, manifest = publish_version(folder, write)
+    digest = hashlib.sha256(TEXT).hexdigest()
+
+    assert version.endswith(digest[:8])
+    assert manifest == read_manifest(folder, version)
+    assert (manifest["name"], manifest["version"], manifest["inputs"]) == ("a_model", version, ["a", "b"])
+    assert manifest["files"] == {"model.txt": digest, "card.md": hashlib.sha256(b"# card\n").hexdigest()}
+    assert [path.name for path in folder.iterdir()] == [version]
+
+
+@pytest.mark.parametrize("files", [[], ["model.txt"], ["card.md"]])
+def test_a_failing_write_publishes_nothing(folder: Path, files: list[str]) -> None:
+    def fail(place: Path) -> dict[str, Any]:
+        for name in files:
+            (place / name).touch()
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        publish_version(folder, fail)
+
+    assert list(folder.iterdir()) == []
+
+
+def test_a_version_without_a_model_is_not_published(folder: Path) -> None:
+    with pytest.raises(KeyError):
+        publish_version(folder, lambda _: {})
+
+    assert list(folder.iterdir()) == []
+
+
+def test_the_same_model_published_twice_at_once_gives_two_versions(folder: Path) -> None:
+    versions = [publish_version(folder, write)[0] for _ in range(3)]
+
+    assert sorted(path.name for path in folder.iterdir()) == sorted(set(versions))
+    assert len(set(versions)) == 3
+
+
+def test_nothing_is_promoted_by_publishing(folder: Path) -> None:
+    publish_version(folder, write)
+
+    assert read_pointer(folder) is None
+
+
+def test_the_pointer_tells_what_is_promoted(folder: Path, pointer: Pointer) -> None:
+    assert read_pointer(folder) == pointer
+    assert (pointer.name, pointer.asset_key, pointer.run_id) == ("a_model", "the/asset", "a-run")
+    assert pointer.path == pointer.version
+    assert pointer.sha256 == hashlib.sha256(TEXT).hexdigest()
+    assert set(json.loads((folder / "latest.json").read_bytes())) == {
+        *("name", "version", "path", "sha256", "asset_key", "run_id", "promoted_at"),
+    }
+
+
+def test_a_promoted_version_verifies_to_its_manifest_and_bytes(folder: Path, pointer: Pointer) -> None:
+    assert verify(folder, pointer) == (read_manifest(folder, pointer.version), TEXT)
+
+
+def test_a_missing_version_cannot_be_promoted(folder: Path, pointer: Pointer) -> None:
+    with pytest.raises(RegistryError, match="cannot be read"):
+        promote(folder, "no-such-version", "the/asset", "a-run")
+
+    assert read_pointer(folder) == pointer
+
+
+def _tamper(version: Path) -> None:
+    (version / "model.txt").write_bytes(TEXT + b"\n")
+
+
+def _remove_model(version: Path) -> None:
+    (version / "model.txt").unlink()
+
+
+def _remove_manifest(version: Path) -> None:
+    (version / "manifest.json").unlink()
+
+
+def _break_manifest(version: Path) -> None:
+    (version / "manifest.json").write_text('{"files": ', "utf-8")
+
+
+def _empty_manifest(version: Path) -> None:
+    (version / "manifest.json").write_text("{}", "utf-8")
+
+
+def _list_for_a_manifest(version: Path) -> None:
+    (version / "manifest.json").write_text("[]", "utf-8")
+
+
+def _tamper_with_both(version: Path) -> None:
+    _tamper(version)
+    manifest = json.loads((version / "manifest.json").read_bytes())
+    manifest["files"]["model.txt"] = hashlib.sha256(TEXT + b"\n").hexdigest()
+    (version / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_tamper, "it was changed"),
+        (_remove_model, "cannot be read"),
+        (_remove_manifest, "cannot be read"),
+        (_break_manifest, "cannot be read"),
+        (_empty_manifest, "disagree"),
+        (_list_for_a_manifest, "is not a manifest"),
+        (_tamper_with_both, "disagree"),
+    ],
+)
+def test_a_damaged_version_is_refused(
+    folder: Path, pointer: Pointer, damage: Callable[[Path], None], message: str
+) -> None:
+    damage(folder / pointer.path)
+
+    with pytest.raises(RegistryError, match=message) as failure:
+        verify(folder, pointer)
+    assert pointer.version in str(failure.value)
+
+
+@pytest.mark.parametrize("path", ["../other", "..", ".", "", "a/b", "/etc", "a\\b", ".hidden"])
+def test_a_pointer_that_leads_outside_is_refused(folder: Path, pointer: Pointer, path: str) -> None:
+    change_pointer(folder, path=path)
+
+    with pytest.raises(RegistryError, match="points outside"):
+        read_pointer(folder)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"name": "a_model"}', "\xff"])
+def test_a_broken_pointer_is_refused(folder: Path, content: str) -> None:
+    folder.mkdir(parents=True)
+    (folder / "latest.json").write_bytes(content.encode("latin-1"))
+
+    with pytest.raises(RegistryError, match=r"latest\.json is not a pointer"):
+        read_pointer(folder)

@@ -1,0 +1,75 @@
+"""The settings: their defaults, where they are read from, and what is said of a bad value."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from stock_assets.errors import UserError
+from stock_assets.settings import Settings, load_settings
+
+
+def test_defaults_need_nothing() -> None:
+    settings = load_settings()
+
+    assert settings.data_dir == Path("data")
+    assert (settings.source, settings.source_path, settings.demo_files) == ("demo", None, 300)
+    assert (settings.train_share, settings.validation_share) == (0.7, 0.15)
+    assert (settings.threads, settings.memory_limit) == (None, None)
+    assert (settings.host, settings.dagster_port, settings.serving_port) == ("127.0.0.1", 3000, 8000)
+
+
+def test_every_setting_has_a_sound_default_and_a_line_of_help() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert "\n" not in field.description
+        assert Settings(**{name: field.default}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SOURCE", "nowhere"),
+        ("DEMO_FILES", "29"),
+        ("DEMO_FILES", "many"),
+        ("DEMO_START", "2019-01-01"),
+        ("DEMO_START", "yesterday"),
+        ("DEMO_SEED", "-1"),
+        ("TRAIN_SHARE", "1"),
+        ("VALIDATION_SHARE", "nan"),
+        ("THREADS", "0"),
+        ("MEMORY_LIMIT", "lots"),
+        ("LOCK_TIMEOUT", "-1"),
+        ("DAGSTER_PORT", "65536"),
+        ("SERVING_PORT", "0"),
+        ("RELOAD_SECONDS", "0"),
+    ],
+)
+def test_a_bad_value_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"STOCK_ASSETS_{name}", value)
+
+    with pytest.raises(UserError) as failure:
+        load_settings()
+
+    assert re.fullmatch(rf"STOCK_ASSETS_{name}={value}: .+README\.md\.", str(failure.value))
+
+
+def test_an_empty_value_is_none_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOCK_ASSETS_THREADS", "")
+
+    assert load_settings().threads is None
+
+
+def test_a_variable_beats_the_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("STOCK_ASSETS_DEMO_FILES=40\nSTOCK_ASSETS_DEMO_SEED=8\n", encoding="utf-8")
+    monkeypatch.setenv("STOCK_ASSETS_DEMO_FILES", "50")
+
+    settings = load_settings()
+
+    assert (settings.demo_files, settings.demo_seed) == (50, 8)
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        load_settings().threads = 3  # type: ignore[misc]
