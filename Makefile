@@ -22,7 +22,7 @@ doctor: .venv/run ## Check the environment and say what to do
 	$(BIN)/stock-assets doctor
 
 test: .venv/dev ## Run the default tests
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: .venv/dev ## Run the slow tests: killed runs, real servers, a real browser
 	$(BIN)/pytest -m slow

@@ -15,7 +15,6 @@ from stock_assets.errors import UserError
 from stock_assets.settings import Settings
 
 WORKSPACE = Path(__file__).parent.parent / "workspace.yaml"
-START_SECONDS = 60
 STOP_SECONDS = 20
 
 
@@ -55,15 +54,14 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
 
 
 def _announce(settings: Settings, servers: list[subprocess.Popen[bytes]]) -> None:
-    """Print the addresses once both answer."""
+    """Print each address once it answers, unless a server ends first."""
     places = {
         "Dagster UI": (f"http://{settings.host}:{settings.dagster_port}", "/server_info"),
         "predictions": (f"http://{settings.host}:{settings.serving_port}", "/health/live"),
     }
-    deadline = time.monotonic() + START_SECONDS
     for name, (address, path) in places.items():
         while not _answers(address + path):
-            if time.monotonic() > deadline or any(server.poll() is not None for server in servers):
+            if any(server.poll() is not None for server in servers):
                 return
             time.sleep(0.2)
         print(f"{name}: {address}", flush=True)
@@ -78,16 +76,25 @@ def _answers(url: str) -> bool:
 
 
 def _stop(servers: list[subprocess.Popen[bytes]]) -> None:
-    """Ask each server to end, as Ctrl-C would, and kill the process group of one that does not.
+    """Ask each server to end, as Ctrl-C would, and wait until its whole process group is gone.
 
-    The servers alone are asked: Dagster ends its own processes in order.
+    The servers alone are asked: Dagster ends its own processes in order. What is left after a while is killed.
     """
     for server in servers:
         if server.poll() is None:
             server.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + STOP_SECONDS
     for server in servers:
-        try:
-            server.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
+        while _group_is_alive(server) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if _group_is_alive(server):
             os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
+
+
+def _group_is_alive(server: subprocess.Popen[bytes]) -> bool:
+    server.poll()  # else it would stay as a zombie, which counts as alive
+    try:
+        os.killpg(server.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

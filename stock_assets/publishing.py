@@ -1,6 +1,6 @@
 """Publish by rename: outputs are built under a temporary name beside their place, then moved there.
 
-A reader sees the old output or the new one. A crash leaves the old one and a `*.tmp` that the next
+A reader of a file sees the old one or the new one. A crash leaves the old one and a `*.tmp` that the next
 run removes. Writers take turns through one lock on the data folder, so any `*.tmp` that a holder of
 the lock finds is litter.
 """
@@ -52,11 +52,11 @@ def exclusive(layout: Layout, timeout: float, log: Callable[[str], None]) -> Ite
 
 
 def sweep(data_dir: Path) -> None:
-    """Remove what a killed run left behind: everything named `*.tmp` where outputs are built."""
-    places = (".", "raw", "lake/*/*", "models/*")
-    for place in places:
-        for litter in data_dir.glob(f"{place}/*.tmp"):
-            _remove(litter)
+    """Remove what a killed run left behind: everything named `*.tmp` where outputs are built, and DuckDB's logs."""
+    for place in (".", "raw", "lake/*/*", "models/*"):
+        for name in ("*.tmp", "*.tmp.wal"):
+            for litter in data_dir.glob(f"{place}/{name}"):
+                _remove(litter)
 
 
 @contextmanager
