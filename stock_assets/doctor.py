@@ -15,7 +15,7 @@ from rich.table import Table
 
 from stock_assets.errors import UserError
 from stock_assets.layout import Layout
-from stock_assets.settings import Settings, load_settings
+from stock_assets.settings import PREFIX, Settings, load_settings
 
 BYTES_PER_DEMO_FILE = 700_000
 """Disk that one generated file takes in all: the CSV and its share of the tables."""
@@ -59,7 +59,7 @@ def _findings() -> Iterator[Finding]:
     except UserError as error:
         yield Finding("settings", "unusable", str(error))
         return
-    yield Finding("settings", "read")
+    yield _unknown_variables()
     yield _writable("data folder", settings.data_dir)
     home = Path(os.environ.get("DAGSTER_HOME") or Layout(settings.data_dir).dagster_home)
     yield _writable("DAGSTER_HOME", home)
@@ -72,6 +72,14 @@ def _findings() -> Iterator[Finding]:
 def _python() -> Finding:
     good = sys.version_info >= (3, 11)
     return Finding("Python", platform.python_version(), None if good else "install Python 3.11 or newer")
+
+
+def _unknown_variables() -> Finding:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        return Finding("settings", f"{', '.join(unknown)}: no such setting", "see the settings table in README.md")
+    return Finding("settings", "read")
 
 
 def _libgomp() -> Finding:

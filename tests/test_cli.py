@@ -211,3 +211,9 @@ def test_doctor_tells_of_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert "Traceback" not in process.stdout + process.stderr
     assert f"{tmp_path}/file cannot be written" in process.stdout
+
+
+def test_doctor_tells_of_a_variable_that_is_no_setting(tmp_path: Path) -> None:
+    process = _doctor(tmp_path, sorce="folder")
+    assert process.returncode == 1
+    assert "STOCK_ASSETS_SORCE" in process.stdout
