@@ -31,7 +31,7 @@ PARAMETERS: dict[str, Any] = {
 MAX_ROUNDS = 300
 PATIENCE = 20
 MAX_ROWS = 1_000_000
-"""Rows of a window that are used, evenly spaced: two inputs gain nothing from more, and rounds over 20 M take seconds."""
+"""Rows of a window that are used, evenly spaced: two inputs gain nothing from more, and 20 M take long."""
 MIN_ROWS = 500
 """Rows a window must have: fewer give neither a model nor a measurement of one."""
 
