@@ -1,6 +1,7 @@
 """The application: its parts put together, and the background task that follows the promoted model."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -9,6 +10,7 @@ from fastapi_offline import FastAPIOffline
 
 from serving.routes import health, predict
 from serving.store import ModelStore, logger
+from stock_assets.errors import UserError
 from stock_assets.layout import Layout
 from stock_assets.settings import Settings, load_settings
 
@@ -44,4 +46,11 @@ def _log_failure(following: asyncio.Task[None]) -> None:
         logger.critical("new models are no longer noticed; restart the service", exc_info=error)
 
 
-app = create_app(load_settings())
+def _app() -> FastAPI:
+    try:
+        return create_app(load_settings())
+    except UserError as error:
+        sys.exit(f"serving: {error}")
+
+
+app = _app()

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from fastapi import Depends, HTTPException, Request
 from pydantic import BaseModel
 
-from serving.store import LoadedModel, ModelStore
+from serving.loading import LoadedModel
+from serving.store import ModelStore
 
 
 class Problem(BaseModel):

@@ -1,57 +1,15 @@
-"""The promoted model in memory: found, verified, tested, and swapped in while requests go on."""
+"""The promoted model in memory: found, tried, and swapped in while requests go on."""
 
 import asyncio
 import logging
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from pydantic import BaseModel, Field, FiniteFloat, ValidationError
-
-from serving.inputs import MAX_VOLUME
-from serving.light_lightgbm import load_booster
-from stock_assets.learning.volume import INPUTS, predict_volume
+from serving.loading import LoadedModel, ModelRefusedError, load_model
+from serving.trial import survives
 from stock_assets.registry import Pointer, RegistryError, read_pointer, verify
-
-if TYPE_CHECKING:
-    from lightgbm import Booster
 
 # A child of uvicorn's own logger: its lines appear under every uvicorn, without a logging setup of ours.
 logger = logging.getLogger("uvicorn.error.serving")
-
-
-class ModelRefusedError(Exception):
-    """A version whose files are sound but that cannot be served; the message says which and why."""
-
-
-class _SelfTest(BaseModel):
-    inputs: list[tuple[FiniteFloat, FiniteFloat]] = Field(min_length=1)
-    outputs: list[FiniteFloat]
-
-
-class _Facts(BaseModel):
-    """What the service needs of a manifest. The version becomes an HTTP header, hence the pattern."""
-
-    version: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
-    inputs: tuple[str, ...]
-    self_test: _SelfTest
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """One version, verified and tested. A request keeps the one that it started with."""
-
-    name: str
-    version: str
-    promoted_at: datetime
-    booster: "Booster"
-
-    def predict(self, vol_moving_avg: float, adj_close_rolling_med: float) -> int:
-        """Predicted volume in shares; the inputs are in shares and dollars, within their limits."""
-        inputs = np.array([[vol_moving_avg, adj_close_rolling_med]])
-        return round(float(predict_volume(self.booster, inputs, threads=1)[0]))
 
 
 class ModelStore:
@@ -90,7 +48,7 @@ class ModelStore:
             if pointer is None:
                 self._report(signature, self._absence())
                 return
-            model = load_model(self._folder, pointer)
+            model = self._load(pointer)
         except ModelRefusedError as error:
             self._settled = signature
             self._report(signature, self._refusal(error))
@@ -100,6 +58,12 @@ class ModelStore:
             self.model, self.problem = model, None
             self._settled, self._reported = signature, None
             logger.info("serving %s version %s", model.name, model.version)
+
+    def _load(self, pointer: Pointer) -> LoadedModel:
+        verify(self._folder, pointer)
+        if not survives(self._folder, pointer):
+            raise ModelRefusedError(f"{self._folder / pointer.path}: LightGBM crashes on it, or never returns")
+        return load_model(self._folder, pointer)
 
     def _report(self, signature: tuple[int, ...] | None, problem: str) -> None:
         self.problem = problem
@@ -117,49 +81,6 @@ class ModelStore:
         if self.model is None:
             return f"the promoted model is refused: {error}"
         return f"the promoted model is refused: {error}; version {self.model.version} stays in service"
-
-
-def load_model(folder: Path, pointer: Pointer) -> LoadedModel:
-    """The version that a pointer names, from the very bytes that were held against its hash.
-
-    Raises `RegistryError` for files that are missing or were changed, and `ModelRefusedError` for a
-    manifest, a model text or a self-test that is not as the service needs it.
-    """
-    manifest, text = verify(folder, pointer)
-    try:
-        facts = _facts(manifest, pointer)
-        booster = load_booster(text)
-        _check(booster, facts.self_test)
-    except ValueError as error:
-        raise ModelRefusedError(f"{folder / pointer.path}: {error}") from error
-    return LoadedModel(pointer.name, facts.version, pointer.promoted_at, booster)
-
-
-def _facts(manifest: dict[str, Any], pointer: Pointer) -> _Facts:
-    try:
-        facts = _Facts.model_validate(manifest)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{where} in the manifest: {first['msg']}") from error
-    if facts.version != pointer.version:
-        raise ValueError(f"it is version {facts.version!r}, but latest.json says {pointer.version!r}")
-    if facts.inputs != INPUTS:
-        raise ValueError(f"its inputs are {facts.inputs}, not {INPUTS}")
-    return facts
-
-
-def _check(booster: "Booster", self_test: _SelfTest) -> None:
-    """Raise `ValueError` unless the booster predicts what it did when it was published."""
-    if booster.num_feature() != len(INPUTS):
-        raise ValueError(f"the booster has {booster.num_feature()} inputs, not {len(INPUTS)}")
-    highest = booster.upper_bound()
-    if not highest < np.log(np.finfo(np.float64).max / MAX_VOLUME):
-        raise ValueError(f"its scores reach {highest:g}, so that a prediction could be infinite")
-    expected = np.array(self_test.outputs)
-    actual = predict_volume(booster, np.array(self_test.inputs), threads=1)
-    if expected.shape != actual.shape or not np.allclose(actual, expected, rtol=1e-9, atol=0):
-        raise ValueError("its self-test fails: it does not predict what it did when it was published")
 
 
 def _signature(path: Path) -> tuple[int, ...] | None:

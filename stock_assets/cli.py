@@ -14,6 +14,7 @@ from stock_assets.settings import load_settings
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
     help="Daily stock prices to features, a volume model and an HTTP service. Settings: STOCK_ASSETS_* variables.",
 )
 
@@ -31,7 +32,11 @@ def run(
     from stock_assets.run_report import run_with_report  # noqa: PLC0415 - Dagster takes a second to load
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    run_with_report(load_settings(), parse_letters(letters) if letters else None, select)
+    try:
+        run_with_report(load_settings(), parse_letters(letters) if letters else None, select)
+    except KeyboardInterrupt:
+        print("stock-assets: stopped; what was published before is unchanged", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 @app.command()
@@ -61,12 +66,9 @@ def parse_letters(text: str) -> tuple[str, str]:
 
 
 def main() -> None:
-    """Entry point: a `UserError` ends in its one line and exit code 1, an interrupt in 130."""
+    """Entry point: a `UserError` ends in its one line and exit code 1."""
     try:
         app()
     except UserError as error:
         print(f"stock-assets: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("stock-assets: stopped; what was published before is unchanged", file=sys.stderr)
-        sys.exit(130)

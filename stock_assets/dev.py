@@ -10,12 +10,13 @@ import urllib.request
 from pathlib import Path
 
 from stock_assets.defs.running import open_instance
-from stock_assets.doctor import port_problem
 from stock_assets.errors import UserError
+from stock_assets.ports import port_problem
 from stock_assets.settings import Settings
 
 WORKSPACE = Path(__file__).parent.parent / "workspace.yaml"
 STOP_SECONDS = 20
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve_all(settings: Settings) -> int:
@@ -27,9 +28,10 @@ def serve_all(settings: Settings) -> int:
         if problem := port_problem(settings.host, port):
             raise UserError(problem)
     open_instance(settings).dispose()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # A handler of our own, so that the servers do not inherit an ignored SIGINT when we were started by `nohup`.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A handler of our own also for SIGINT, so that the servers do not inherit an ignored one from a script.
+    for number in STOPPING:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup means what it says
+            signal.signal(number, signal.default_int_handler)
     servers: list[subprocess.Popen[bytes]] = []
     try:
         servers.extend(_start(command) for command in _commands(settings))
@@ -80,6 +82,8 @@ def _stop(servers: list[subprocess.Popen[bytes]]) -> None:
 
     The servers alone are asked: Dagster ends its own processes in order. What is left after a while is killed.
     """
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     for server in servers:
         if server.poll() is None:
             server.send_signal(signal.SIGINT)

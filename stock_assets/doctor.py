@@ -4,7 +4,6 @@ import ctypes.util
 import os
 import platform
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from stock_assets.errors import UserError
 from stock_assets.layout import Layout
+from stock_assets.ports import port_problem
 from stock_assets.settings import PREFIX, Settings, load_settings
 
 BYTES_PER_DEMO_FILE = 700_000
@@ -38,17 +38,6 @@ def examine(console: Console) -> bool:
         table.add_row("[red]✗[/]" if finding.remedy else "[green]✓[/]", finding.subject, finding.found, finding.remedy)
     console.print(table)
     return all(finding.remedy is None for finding in findings)
-
-
-def port_problem(host: str, port: int) -> str | None:
-    """What keeps a server from listening on `host:port`, None if nothing does."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return f"cannot listen on {host}:{port}: {error.strerror}; stop what does, or set another port"
-    return None
 
 
 def _findings() -> Iterator[Finding]:

@@ -52,6 +52,3 @@ class Layout:
     def parquet(self, table: Table, letter: str) -> Path:
         """The one Parquet file of a letter; its name never changes, so replacing it is atomic."""
         return self.data_dir / "lake" / table / f"letter={letter}" / "part-0.parquet"
-
-    def parquet_glob(self, table: Table) -> str:
-        return str(self.data_dir / "lake" / table / "letter=*" / "part-0.parquet")

@@ -29,7 +29,7 @@ def exclusive(layout: Layout, timeout: float, log: Callable[[str], None]) -> Ite
     """
     try:
         layout.data_dir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(layout.lock)
+        lock = FileLock(layout.lock, is_singleton=True)  # so that a whole run and its assets may nest
         try:
             lock.acquire(timeout=0)
         except Timeout:

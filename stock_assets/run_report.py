@@ -9,8 +9,10 @@ from rich.table import Table
 from stock_assets.definitions import defs
 from stock_assets.defs.running import Outcome, open_instance, run_full_refresh
 from stock_assets.errors import UserError
+from stock_assets.layout import Layout
 from stock_assets.learning.training import BASELINE
 from stock_assets.learning.volume import INPUTS
+from stock_assets.publishing import exclusive
 from stock_assets.settings import Settings
 from stock_assets.volume_model import SELF_TEST
 
@@ -18,14 +20,22 @@ from stock_assets.volume_model import SELF_TEST
 def run_with_report(settings: Settings, letters: tuple[str, str] | None, select: str | None) -> None:
     """Run the job and print what came of it. Raises `UserError` with the one line of a failure."""
     console = Console()
-    with open_instance(settings) as instance, _progress(console) as progress:
+
+    def tell(message: str) -> None:
+        console.print(message, soft_wrap=True)
+
+    with (
+        open_instance(settings) as instance,
+        exclusive(Layout(settings.data_dir), settings.lock_timeout, tell),
+        _progress(console) as progress,
+    ):
         task = progress.add_task("starting", detail="")
 
         def show(asset: str, message: str) -> None:
             if asset:
                 progress.update(task, description=asset, detail=message)
             if asset and not console.is_terminal:
-                console.print(f"{asset}: {message}", soft_wrap=True)
+                tell(f"{asset}: {message}")
 
         outcome = run_full_refresh(instance, defs, letters, select, show)
     if outcome.error:

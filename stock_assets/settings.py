@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stock_assets.errors import UserError
@@ -69,11 +69,18 @@ class Settings(BaseSettings):
     serving_port: Port = Field(8000, description="Port of the prediction service.")
     reload_seconds: float = Field(1, gt=0, le=60, description="How often the service looks for a newly promoted model.")
 
+    @field_validator("data_dir", "source_path")
+    @classmethod
+    def _expand_home(cls, path: Path | None) -> Path | None:
+        return path.expanduser() if path else path
+
 
 def load_settings() -> Settings:
     """The settings in force now. Raises `UserError` in one line for a value that cannot be used."""
     try:
         return Settings()
+    except UnicodeDecodeError as error:
+        raise UserError(f".env is not UTF-8 text: {error}; save it again as UTF-8") from error
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()

@@ -20,7 +20,7 @@ from stock_assets.learning.training import BASELINE, MAX_ROWS, PARAMETERS, Volum
 from stock_assets.learning.volume import INPUTS, predict_volume
 from stock_assets.publishing import write_json
 from stock_assets.settings import Settings
-from stock_assets.statements import columns, sql_hash
+from stock_assets.statements import columns, run, sql_hash
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -50,13 +50,17 @@ def make_volume_model(
 ) -> Trained:
     """Train on the published features, publish the version, and promote it if it beats the baseline.
 
-    Raises `UserError` where there are no features, or too few to train on and to measure.
+    `connection` is to the published database: features of other prices than `combined` has now are refused.
+    Raises `UserError` for those, and where there are no features or too few to train on and to measure.
     """
     layout = Layout(settings.data_dir)
     files = [path for letter in LETTERS if (path := layout.parquet("features", letter)).exists()]
     if not files:
         raise UserError(f"no features below {layout.data_dir}: materialize features first")
-    rows = _read(connection, files)
+    paths = [str(path) for path in files]
+    if stale := [letter for (letter,) in run(connection, "stale_letters", files=paths)]:
+        raise UserError(f"the features of {', '.join(stale)} do not fit combined: materialize all letters")
+    rows = _read(connection, paths)
     split = split_by_date(rows.days, settings.train_share, settings.validation_share)
     booster = train(rows, split, threads)
     metrics = evaluate(booster, rows, split, threads)
@@ -69,8 +73,8 @@ def make_volume_model(
     return Trained(name, skill > 0, skill, manifest)
 
 
-def _read(connection: DuckDBPyConnection, files: list[Path]) -> VolumeRows:
-    table = columns(connection, "training_rows", files=[str(path) for path in files])
+def _read(connection: DuckDBPyConnection, paths: list[str]) -> VolumeRows:
+    table = columns(connection, "training_rows", files=paths)
     return VolumeRows(
         days=table["Date"].astype("datetime64[D]"),
         volume=table["Volume"].astype(np.float64),

@@ -119,3 +119,12 @@ def demo_market(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 def _silent(_: str) -> None:
     pass
+
+
+@pytest.fixture(scope="session")
+def real_prices() -> Path:
+    """A folder of real price files, for whoever has one and names it in `TEST_MARKET`."""
+    folder = os.environ.get("TEST_MARKET")
+    if not folder:
+        pytest.skip("TEST_MARKET names no folder of real price files")
+    return Path(folder)

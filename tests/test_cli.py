@@ -1,6 +1,7 @@
 """The command line in processes of its own: what is printed, and with which exit code it ends."""
 
 import re
+import signal
 import socket
 import subprocess
 import zipfile
@@ -11,7 +12,16 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from tests.helpers import demo_settings, folder_settings, free_port, stock_assets, stock_assets_here
+from tests.helpers import (
+    COMMAND,
+    child_environment,
+    demo_settings,
+    folder_settings,
+    free_port,
+    litter,
+    stock_assets,
+    stock_assets_here,
+)
 
 WIDE = {"COLUMNS": "200"}
 
@@ -100,6 +110,13 @@ def _home_below_a_file(root: Path) -> dict[str, str]:
     return demo_settings(root / "data") | {"DAGSTER_HOME": str(root / "file" / "home")}
 
 
+def _broken_instance(root: Path) -> dict[str, str]:
+    home = root / "data" / "dagster"
+    home.mkdir(parents=True)
+    (home / "dagster.yaml").write_text("foo: [")
+    return demo_settings(root / "data")
+
+
 WRONG: dict[str, tuple[Callable[[Path], dict[str, str]], str]] = {
     "unknown source": (lambda root: demo_settings(root, source="ftp"), "STOCK_ASSETS_SOURCE=ftp"),
     "no number": (lambda root: demo_settings(root, demo_files="many"), "STOCK_ASSETS_DEMO_FILES=many"),
@@ -120,6 +137,11 @@ WRONG: dict[str, tuple[Callable[[Path], dict[str, str]], str]] = {
     "text file for a zip": (_text_file, "{root}/prices.csv is not a sound zip"),
     "cut zip": (_cut_zip, "{root}/prices.zip is not a sound zip"),
     "data folder below a file": (_data_dir_below_a_file, "{root}/file/data"),
+    "broken dagster.yaml": (_broken_instance, "DAGSTER_HOME {root}/data/dagster cannot be used"),
+    "memory for nothing": (
+        lambda root: demo_settings(root / "data", memory_limit="1KB"),
+        "combined: Out of Memory Error: ",
+    ),
     "DAGSTER_HOME below a file": (_home_below_a_file, "DAGSTER_HOME {root}/file/home"),
 }
 
@@ -186,7 +208,7 @@ def test_doctor_tells_of_a_port_in_use(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         process = _doctor(tmp_path, serving_port=port)
     assert process.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in process.stdout
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in process.stdout
 
 
 @pytest.mark.parametrize(
@@ -217,3 +239,21 @@ def test_doctor_tells_of_a_variable_that_is_no_setting(tmp_path: Path) -> None:
     process = _doctor(tmp_path, sorce="folder")
     assert process.returncode == 1
     assert "STOCK_ASSETS_SORCE" in process.stdout
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_so_and_leaves_no_litter(tmp_path: Path, sent: signal.Signals) -> None:
+    data_dir = tmp_path / "data"
+    variables = child_environment(demo_settings(data_dir, demo_files=2000))
+    with subprocess.Popen(
+        [COMMAND, "run"], env=variables, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        for line in run.stdout:
+            if line.startswith("raw_files: generated"):
+                break
+        run.send_signal(sent)
+        _, stderr = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert stderr == "stock-assets: stopped; what was published before is unchanged\n"
+    assert litter(data_dir) == []

@@ -60,7 +60,7 @@ def test_a_run_waits_for_another_writer_and_says_so(tmp_path: Path) -> None:
             for line in run.stdout:
                 if "another run" in line:
                     break
-            assert line.strip() == f"raw_files: another run is writing to {data_dir}: waiting up to 1800 s"
+            assert line.strip() == f"another run is writing to {data_dir}: waiting up to 1800 s"
             assert not (data_dir / "raw").exists()
             lock.release()
             _, stderr = run.communicate(timeout=60)
@@ -79,5 +79,5 @@ def test_a_run_gives_up_when_the_time_is_over(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert "Traceback" not in process.stdout + process.stderr
     (line,) = process.stderr.splitlines()
-    assert line.startswith(f"stock-assets: raw_files: another run still holds {data_dir}/run.lock after 1 s: ")
+    assert line.startswith(f"stock-assets: another run still holds {data_dir}/run.lock after 1 s: ")
     assert not (data_dir / "raw").exists()

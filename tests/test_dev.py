@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from stock_assets import registry
@@ -46,7 +46,7 @@ class Dev:
 
     def graphql(self, document: str, **variables: Any) -> Any:
         body = {"query": document, "variables": variables}
-        answer = httpx.post(f"{self.ui}/graphql", json=body, timeout=60).raise_for_status().json()
+        answer = httpx2.post(f"{self.ui}/graphql", json=body, timeout=60).raise_for_status().json()
         assert "errors" not in answer, answer
         (result,) = answer["data"].values()
         return result
@@ -111,13 +111,13 @@ def is_free(url: str) -> bool:
 
 @pytest.mark.parametrize(
     ("sent", "ignoring"),
-    [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGINT, True)],
-    ids=["SIGINT", "SIGTERM", "SIGTERM after nohup", "SIGINT after nohup"],
+    [(signal.SIGINT, False), (signal.SIGHUP, False), (signal.SIGTERM, True), (signal.SIGINT, True)],
+    ids=["SIGINT", "SIGHUP", "SIGTERM after nohup", "SIGINT after nohup"],
 )
 def test_it_serves_and_stops_both(tmp_path: Path, sent: signal.Signals, ignoring: bool) -> None:
     with dev(tmp_path, ignoring_interrupts=ignoring) as running:
-        assert "dagster_version" in httpx.get(f"{running.ui}/server_info").json()
-        assert httpx.get(f"{running.service}/health/live").json() == {"status": "live"}
+        assert "dagster_version" in httpx2.get(f"{running.ui}/server_info").json()
+        assert httpx2.get(f"{running.service}/health/live").json() == {"status": "live"}
         assert len(processes_of(running.data_dir)) > 2
         running.process.send_signal(sent)
         assert running.process.wait(20) == 0
@@ -200,7 +200,7 @@ def ended(running: Dev, document: str, launched: str) -> str | None:
 
 
 def test_a_run_of_the_ui_reaches_the_service(running: Dev) -> None:
-    assert httpx.get(f"{running.service}/predict", params=QUESTION).status_code == 503
+    assert httpx2.get(f"{running.service}/predict", params=QUESTION).status_code == 503
     run = launch_full_refresh(running)
     assert wait_for(lambda: ended(running, RUN_STATUS, run), 150) == "SUCCESS"
     models = running.data_dir / "models" / "volume_model"
@@ -208,8 +208,8 @@ def test_a_run_of_the_ui_reaches_the_service(running: Dev) -> None:
     assert pointer is not None
     assert pointer.run_id == run
 
-    def answer() -> httpx.Response | None:
-        response = httpx.get(f"{running.service}/predict", params=QUESTION)
+    def answer() -> httpx2.Response | None:
+        response = httpx2.get(f"{running.service}/predict", params=QUESTION)
         return response if response.headers.get("x-model-version") == pointer.version else None
 
     predicted = wait_for(answer, 5).json()

@@ -47,7 +47,14 @@ def sizes_market(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return Built(layout, root, manifest, build_tables(layout, manifest))
 
 
-@pytest.fixture(params=["sizes_market", "demo_market"])
+@pytest.fixture(scope="module")
+def real_market(real_prices: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    layout = Layout(tmp_path_factory.mktemp("real") / "data")
+    manifest = snapshot(layout, real_prices)
+    return Built(layout, real_prices, manifest, build_tables(layout, manifest))
+
+
+@pytest.fixture(params=["sizes_market", "demo_market", "real_market"])
 def market(request: pytest.FixtureRequest) -> Built:
     built: Built = request.getfixturevalue(request.param)
     return built
@@ -103,6 +110,14 @@ def test_the_mean_is_that_of_pandas(market: Built) -> None:
 
     # After a huge volume the running sum of pandas keeps a trace of it.
     np.testing.assert_allclose(table["vol_moving_avg"].to_numpy(), expected, rtol=1e-12, atol=1e-6)
+
+
+def test_the_mean_is_the_exact_sum_of_30_volumes_divided_by_30(market: Built) -> None:
+    table = frame(market, VIEW.format(""))
+    for _, rows in table.groupby("Symbol"):
+        sums = np.cumsum(np.concatenate([[0], rows["Volume"].to_numpy(dtype=np.int64)]))
+        expected = (sums[30:] - sums[:-30]) / 30
+        np.testing.assert_allclose(rows["vol_moving_avg"].to_numpy()[29:], expected, rtol=1e-15)
 
 
 def test_the_first_29_rows_of_a_symbol_have_no_features(market: Built) -> None:

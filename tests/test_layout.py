@@ -35,14 +35,3 @@ def test_places_are_those_of_the_data_contract() -> None:
     assert layout.parquet("features", "Z").parent == Path("data/lake/features/letter=Z")
     assert layout.models == Path("data/models")
     assert layout.dagster_home == Path("data/dagster")
-
-
-def test_the_glob_finds_every_letter(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
-    files = [layout.parquet("features", letter) for letter in LETTERS]
-    for file in files:
-        file.parent.mkdir(parents=True)
-        file.touch()
-
-    pattern = Path(layout.parquet_glob("features")).relative_to(tmp_path)
-    assert sorted(tmp_path.glob(str(pattern))) == files

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -163,16 +164,30 @@ def test_holding_the_folder_makes_it_and_sweeps_it(layout: Layout) -> None:
 
 def test_a_second_writer_says_that_it_waits_and_then_gives_up(layout: Layout) -> None:
     said: list[str] = []
+
+    def write() -> None:
+        with exclusive(layout, 0.2, said.append):
+            pytest.fail("two writers at once")
+
     with (
         exclusive(layout, 0, said.append),
+        ThreadPoolExecutor(1) as pool,
         pytest.raises(UserError) as failure,
-        exclusive(layout, 0.2, said.append),
     ):
-        pytest.fail("two writers at once")
+        pool.submit(write).result()
 
     assert said == [f"another run is writing to {layout.data_dir}: waiting up to 0 s"]
     assert str(layout.lock) in str(failure.value)
     assert "\n" not in str(failure.value)
+
+
+def test_a_writer_may_hold_the_folder_for_several_steps_of_its_own(layout: Layout) -> None:
+    with exclusive(layout, 0, pytest.fail):
+        for _ in range(2):
+            with exclusive(layout, 0, pytest.fail):
+                pass
+        with ThreadPoolExecutor(1) as pool, pytest.raises(UserError):
+            pool.submit(exclusive(layout, 0, str).__enter__).result()
 
 
 def test_a_second_writer_goes_on_when_the_first_is_done(layout: Layout) -> None:

@@ -73,3 +73,16 @@ def test_a_variable_beats_the_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         load_settings().threads = 3  # type: ignore[misc]
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("STOCK_ASSETS_DATA_DIR", "~/prices")
+    assert load_settings().data_dir == tmp_path / "prices"
+
+
+def test_an_env_file_that_is_no_text_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes(b"STOCK_ASSETS_SOURCE=\xff\n")
+    with pytest.raises(UserError, match=r"^\.env is not UTF-8 text"):
+        load_settings()

@@ -30,8 +30,18 @@ def take_features(source: Layout, target: Layout) -> Layout:
     return target
 
 
-def make(layout: Layout) -> Trained:
+COMBINED = """
+CREATE TABLE combined AS
+FROM read_parquet($files, hive_partitioning = true, hive_types = {'letter': VARCHAR})
+"""
+
+
+def make(layout: Layout, prices_of: Layout | None = None) -> Trained:
+    """Train beside the table `combined` that the features were made of, or another one's."""
+    files = [str(path) for path in (prices_of or layout).data_dir.glob("lake/features/*/part-0.parquet")]
     with duckdb.connect(config={"threads": 1}) as connection:
+        if files:
+            connection.execute(COMBINED, {"files": files})
         settings = Settings(data_dir=layout.data_dir)
         return make_volume_model(connection, settings, 1, "the/asset", "a-run")
 
@@ -193,3 +203,10 @@ def test_too_few_features_publish_nothing(demo_layout: Layout, layout: Layout) -
     with pytest.raises(UserError, match="add prices, or materialize more letters"):
         make(layout)
     assert not folder_of(layout).exists()
+
+
+def test_features_of_other_prices_than_combined_are_refused(demo_market: Built, demo_layout: Layout) -> None:
+    before = sorted(folder_of(demo_layout).rglob("*"))
+    with pytest.raises(UserError, match="do not fit combined: materialize all letters"):
+        make(demo_layout, prices_of=demo_market.layout)
+    assert sorted(folder_of(demo_layout).rglob("*")) == before

@@ -159,7 +159,7 @@ def volume_model(context: dg.AssetExecutionContext, database: MarketDatabase) ->
     `models/volume_model` with its manifest and metrics; `latest.json` moves to it only if it beats the baseline
     "volume = vol_moving_avg" on the test window.
     """
-    with writing(context) as settings, database.in_memory() as connection:
+    with writing(context) as settings, database.get_connection() as connection:
         model = make_volume_model(
             connection, settings, thread_count(settings), context.asset_key.to_user_string(), context.run.run_id
         )

@@ -11,7 +11,7 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from stock_assets.budget import duckdb_memory_limit, thread_count
-from stock_assets.errors import UserError
+from stock_assets.errors import UserError, first_line
 from stock_assets.layout import Layout
 from stock_assets.publishing import exclusive
 from stock_assets.settings import Settings, load_settings
@@ -42,12 +42,6 @@ class MarketDatabase(DuckDBResource):
             yield connection
 
     @contextmanager
-    def in_memory(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection to no file, for reading Parquet."""
-        with self._connect(":memory:", read_only=False) as connection:
-            yield connection
-
-    @contextmanager
     def _connect(self, database: str, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         settings = load_settings()
         config: dict[str, Any] = {
@@ -64,10 +58,13 @@ class MarketDatabase(DuckDBResource):
 
 @contextmanager
 def writing(context: dg.AssetExecutionContext) -> Iterator[Settings]:
-    """The settings, and the data folder for this step alone; a `UserError` fails the step with its one line."""
+    """The settings, and the data folder for this step alone.
+
+    What the user may mend (their input, the disk, DuckDB's limits) fails the step with one line.
+    """
     try:
         settings = load_settings()
         with exclusive(Layout(settings.data_dir), settings.lock_timeout, context.log.warning):
             yield settings
-    except UserError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
+    except (UserError, OSError, duckdb.Error) as error:
+        raise dg.Failure(first_line(error), allow_retries=False) from error

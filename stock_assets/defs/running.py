@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import yaml
 from filelock import FileLock
+from sqlalchemy.exc import SQLAlchemyError
 
 from stock_assets.defs.partitions import ALL_LETTERS, range_tags
-from stock_assets.errors import UserError
+from stock_assets.errors import UserError, first_line
 from stock_assets.layout import Layout
 from stock_assets.settings import Settings
 
@@ -55,10 +57,15 @@ def prepare_home(settings: Settings) -> Path:
 def open_instance(settings: Settings) -> dg.DagsterInstance:
     """The user's instance. Its databases are made by one process at a time: two at once would break them."""
     home = prepare_home(settings)
-    with FileLock(home / "prepare.lock"):
-        instance = dg.DagsterInstance.get()
-        instance.get_runs(limit=1)
-        return instance
+    try:
+        with FileLock(home / "prepare.lock"):
+            instance = dg.DagsterInstance.get()
+            instance.get_runs(limit=1)
+            return instance
+    except (OSError, dg.DagsterError, SQLAlchemyError, yaml.YAMLError) as error:
+        raise UserError(
+            f"the Dagster instance in DAGSTER_HOME {home} cannot be used: {first_line(error)}; mend it or set another"
+        ) from error
 
 
 def run_full_refresh(
@@ -66,7 +73,8 @@ def run_full_refresh(
 ) -> Outcome:
     """Run `full_refresh`, or the part of it that `select` names, on these letters (first and last) or on all.
 
-    `select` is Dagster's selection syntax, such as `features+`. Raises `UserError` for a selection of nothing.
+    `select` is Dagster's selection syntax, such as `features+`. Raises `UserError` for a selection of nothing, and
+    `KeyboardInterrupt` where the run was interrupted.
     """
     outcome = Outcome(run_id=str(uuid.uuid4()))
     assets = _selected(defs, select)
@@ -114,7 +122,9 @@ def _note(outcome: Outcome, event: dg.DagsterEvent) -> None:
             outcome.error = f"{asset}: {failure.user_failure_data.description}"
         else:
             cause = failure.error.cause or failure.error if failure.error else None
-            outcome.error = f"{asset}: {cause.message.strip() if cause else 'failed'}"
+            if cause and cause.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+                raise KeyboardInterrupt
+            outcome.error = f"{asset}: {first_line(cause.message) if cause else 'failed'}"
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -81,7 +82,7 @@ def inspect(source: str, origin: str, root: Path, threads: int) -> Manifest:
         )
     names, meta_digest = _security_names(root / META_FILE)
     with ThreadPoolExecutor(threads) as pool:
-        files = list(pool.map(lambda path: _describe(root, path, names), paths))
+        files = list(pool.map(lambda path: _describe(path, names), paths))
     _fault_repeated_symbols(files)
     digest = hashlib.sha256(meta_digest)
     for file in files:
@@ -90,10 +91,10 @@ def inspect(source: str, origin: str, root: Path, threads: int) -> Manifest:
 
 
 def is_intact(layout: Layout, manifest: Manifest) -> bool:
-    """Whether every file of the snapshot is still there in the size it had."""
+    """Whether every sound file of the snapshot is still there in the size it had."""
     folder = manifest.folder(layout)
     try:
-        return all((folder / file.file).stat().st_size == file.size for file in manifest.files)
+        return all((folder / file.file).stat().st_size == file.size for file in manifest.loadable)
     except OSError:
         return False
 
@@ -105,16 +106,17 @@ def _price_files(root: Path) -> Iterator[Path]:
                 yield path
 
 
-def _describe(root: Path, path: Path, names: dict[str, str]) -> RawFile:
-    symbol = path.name[: -len(".csv")]
-    content, fault = b"", None
+def _describe(path: Path, names: dict[str, str]) -> RawFile:
+    name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
+    symbol = name[: -len(".csv")]
+    content, fault = b"", None if name == path.name else "its name is not UTF-8"
     try:
         content = path.read_bytes()
     except OSError as error:
         fault = f"cannot be read: {error.strerror}"
     lines = _count_lines(content)
     return RawFile(
-        file=path.relative_to(root).as_posix(),
+        file=f"{path.parent.name}/{name}",
         symbol=symbol,
         letter=letter_of(symbol),
         security_name=names.get(symbol),

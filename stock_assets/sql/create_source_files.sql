@@ -19,7 +19,7 @@ FROM (
         columns = {
             'files': 'STRUCT(file VARCHAR, symbol VARCHAR, letter VARCHAR, security_name VARCHAR, "size" BIGINT, sha256 VARCHAR, "rows" BIGINT, fault VARCHAR)[]'
         },
-        maximum_object_size = 1000000000
+        maximum_object_size = 67108864 -- 200,000 files; DuckDB reserves twice as much
     )
 )
 ORDER BY letter, symbol, file;

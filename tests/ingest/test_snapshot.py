@@ -272,3 +272,14 @@ def test_a_damaged_snapshot_is_noticed(layout: Layout, tmp_path: Path, damage: o
     damage(root / "stocks/B.csv")
 
     assert not is_intact(layout, manifest)
+
+
+def test_a_file_whose_name_is_not_utf8_is_set_aside_and_the_others_stay(tmp_path: Path) -> None:
+    root = write_market(tmp_path, {"stocks/A.csv": price_text(2)})
+    Path(os.fsdecode(os.fsencode(root / "stocks") + b"/B\xffD.csv")).write_text(price_text(2), "utf-8")
+    manifest = inspect("folder", "here", root, 1)
+    assert {file.file: file.fault for file in manifest.files} == {
+        "stocks/A.csv": None,
+        r"stocks/B\xffD.csv": "its name is not UTF-8",
+    }
+    assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest

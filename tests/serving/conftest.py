@@ -80,6 +80,14 @@ class Models:
         return create_app(self.settings())
 
 
+@pytest.fixture(autouse=True, scope="session")
+def without_trial() -> Iterator[None]:
+    """Most models here are harmless; a process for each would take minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("serving.store.survives", lambda *_: True)
+        yield
+
+
 @pytest.fixture
 def models(tmp_path: Path) -> Models:
     return Models(tmp_path / "data")

@@ -52,12 +52,18 @@ def test_wrong_settings_are_one_line(tmp_path: Path) -> None:
     assert re.fullmatch(r"STOCK_ASSETS_SERVING_PORT=0: .*\n", done.stderr)
 
 
+def test_wrong_settings_are_one_line_of_uvicorn_too(tmp_path: Path) -> None:
+    done = _run("-m", "uvicorn", "serving.app:app", STOCK_ASSETS_SERVING_PORT="0", STOCK_ASSETS_DATA_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert re.fullmatch(r"serving: STOCK_ASSETS_SERVING_PORT=0: .*\n", done.stderr)
+
+
 def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = _run("-m", "serving", STOCK_ASSETS_DATA_DIR=str(tmp_path), STOCK_ASSETS_SERVING_PORT=str(port))
     assert done.returncode == 1
-    assert re.fullmatch(rf"cannot listen on 127.0.0.1 port {port}: Address already in use; .*\n", done.stderr)
+    assert re.fullmatch(rf"cannot listen on 127.0.0.1 port {port}: Address already in use.*; .*\n", done.stderr)
 
 
 def test_the_command_serves_logs_and_stops(models: Models) -> None:
