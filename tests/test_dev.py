@@ -134,7 +134,7 @@ def test_a_port_in_use_is_one_line(tmp_path: Path, name: str) -> None:
         process = stock_assets("dev", variables=demo_settings(tmp_path / "data", **ports), cwd=tmp_path, timeout=60)
     assert process.returncode == 1
     (line,) = process.stderr.splitlines()
-    assert line.startswith(f"stock-assets: cannot listen on 127.0.0.1:{ports[name]}: Address already in use")
+    assert line.startswith(f"stock-assets: cannot listen on 127.0.0.1 port {ports[name]}: Address already in use")
     assert processes_of(tmp_path / "data") == {}
 
 
