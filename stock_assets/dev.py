@@ -20,7 +20,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve_all(settings: Settings) -> int:
-    """Run both servers until Ctrl-C or SIGTERM, or until one ends by itself; both are stopped then.
+    """Run both servers until Ctrl-C, SIGTERM or a hang-up, or until one ends by itself; both are stopped then.
 
     Gives 0 after a stop from outside, 1 where a server ended by itself. Raises `UserError` where a port is taken.
     """

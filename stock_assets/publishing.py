@@ -19,12 +19,15 @@ from filelock import FileLock, Timeout
 from stock_assets.errors import UserError
 from stock_assets.layout import Layout
 
+Report = Callable[[str], None]
+"""Told in a line what is going on."""
+
 
 @contextmanager
-def exclusive(layout: Layout, timeout: float, log: Callable[[str], None]) -> Iterator[None]:
+def exclusive(layout: Layout, timeout: float, report: Report) -> Iterator[None]:
     """Hold the data folder for writing; the operating system frees it when the process dies.
 
-    Waits up to `timeout` seconds for another writer and says so through `log`, then raises
+    Waits up to `timeout` seconds for another writer and says so through `report`, then raises
     `UserError`. Also raises `UserError` where the folder cannot be made or written.
     """
     try:
@@ -33,7 +36,7 @@ def exclusive(layout: Layout, timeout: float, log: Callable[[str], None]) -> Ite
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            log(f"another run is writing to {layout.data_dir}: waiting up to {timeout:.0f} s")
+            report(f"another run is writing to {layout.data_dir}: waiting up to {timeout:.0f} s")
             lock.acquire(timeout=timeout)
     except Timeout as error:
         raise UserError(

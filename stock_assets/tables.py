@@ -5,7 +5,7 @@ The caller brings the DuckDB connection; what is published here is renamed into 
 
 import glob
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +13,8 @@ from duckdb import DuckDBPyConnection
 
 from stock_assets.ingest.snapshot import Manifest
 from stock_assets.layout import LETTERS, Layout
+from stock_assets.publishing import Report
 from stock_assets.statements import run
-
-Report = Callable[[str], None]
 
 
 class Totals(NamedTuple):

@@ -10,11 +10,9 @@ from stock_assets.errors import UserError
 from stock_assets.ingest import archive, demo
 from stock_assets.ingest.snapshot import Manifest, inspect, is_intact, read_manifest, write_manifest
 from stock_assets.layout import Layout
-from stock_assets.publishing import scratch
+from stock_assets.publishing import Report, scratch
 from stock_assets.registry import sha256_of
 from stock_assets.settings import Settings
-
-Report = Callable[[str], None]
 
 
 def refresh(settings: Settings, report: Report) -> Manifest:
