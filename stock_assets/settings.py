@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stock_assets.errors import UserError
@@ -31,11 +31,16 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(Path("data"), description="Folder of everything the pipeline writes.")
-    source: Literal["demo", "folder"] = Field(
-        "demo", description="Where prices come from: `demo` generates them, `folder` reads yours."
+    source: Literal["demo", "folder", "kaggle"] = Field(
+        "demo", description="Where prices come from: `demo` generates them, `folder` reads yours, `kaggle` downloads."
     )
     source_path: Path | None = Field(
         None, description="For `folder`: a folder or a zip with `stocks/*.csv` and `etfs/*.csv`."
+    )
+    kaggle_dataset: str = Field(
+        "jacksoncrow/stock-market-dataset",
+        pattern=r"^[\w-]+/[\w-]+(/versions/[1-9]\d*)?$",
+        description="For `kaggle`: owner and name, and `/versions/2` at the end to stay with that version.",
     )
     demo_files: int = Field(
         300, ge=30, le=20_000, description="For `demo`: price files to generate; 8049 is full size."
@@ -53,6 +58,17 @@ class Settings(BaseSettings):
     validation_share: Share = Field(
         0.15, description="Share of the rows after those for early stopping; the rest is the test window."
     )
+    retrain_share: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="Share of new feature rows that retrains the model; 0: any change of the features does.",
+    )
+    retrain_drift: float | None = Field(
+        None,
+        gt=0,
+        description="Population stability index of an input that retrains the model too, such as `0.2`. Unset: none.",
+    )
     threads: int | None = Field(
         None, ge=1, description="Threads of DuckDB and LightGBM. Unset: the CPUs this container may use."
     )
@@ -63,6 +79,16 @@ class Settings(BaseSettings):
     )
     lock_timeout: float = Field(
         1800, ge=0, description="Seconds that a run waits for another one on the same data folder."
+    )
+    automation: bool = Field(
+        False, description="`true` starts the sensor on the source and the daily schedule; else the UI's switches do."
+    )
+    poll_seconds: int = Field(30, ge=5, description="How often the sensor looks at the source.")
+    settle_seconds: float = Field(
+        60, ge=0, description="How long a folder or zip must stay as it is before the sensor takes a copy for done."
+    )
+    alert_webhook: SecretStr | None = Field(
+        None, description="Address that is sent a JSON `text` when a run fails, such as a Slack webhook."
     )
     host: str = Field("127.0.0.1", description="Address that the UI and the service listen on.")
     dagster_port: Port = Field(3000, description="Port of the Dagster UI (`make dev`).")

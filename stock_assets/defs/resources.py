@@ -11,7 +11,7 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from stock_assets.budget import duckdb_memory_limit, thread_count
-from stock_assets.errors import UserError, first_line
+from stock_assets.errors import TransientError, UserError, first_line
 from stock_assets.layout import Layout
 from stock_assets.publishing import exclusive
 from stock_assets.settings import Settings, load_settings
@@ -67,4 +67,4 @@ def writing(context: dg.AssetExecutionContext) -> Iterator[Settings]:
         with exclusive(Layout(settings.data_dir), settings.lock_timeout, context.log.warning):
             yield settings
     except (UserError, OSError, duckdb.Error) as error:
-        raise dg.Failure(first_line(error), allow_retries=False) from error
+        raise dg.Failure(first_line(error), allow_retries=isinstance(error, TransientError)) from error
