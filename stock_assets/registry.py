@@ -105,6 +105,18 @@ def read_manifest(folder: Path, version: str) -> dict[str, Any]:
     return manifest
 
 
+def newest_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of the version that was made last, promoted or not; None where there is none that is whole."""
+    for path in sorted(folder.glob("*/" + MANIFEST_FILE), reverse=True):
+        try:
+            manifest = read_manifest(folder, path.parent.name)
+            if sha256_of(path.with_name(MODEL_FILE)) == manifest["files"][MODEL_FILE]:
+                return manifest
+        except (RegistryError, OSError, KeyError):
+            continue
+    return None
+
+
 def verify(folder: Path, pointer: Pointer) -> tuple[dict[str, Any], bytes]:
     """The manifest and the model text of the promoted version, held against its hash.
 

@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from duckdb import DuckDBPyConnection
 from numpy.typing import NDArray
 
@@ -33,3 +34,9 @@ def sql_hash() -> str:
     for path in sorted(FOLDER.glob("*.sql")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+@cache
+def recipe() -> str:
+    """What makes tables of raw files: these statements, and DuckDB. With another recipe everything is made anew."""
+    return hashlib.sha256(f"{sql_hash()} {duckdb.__version__}".encode()).hexdigest()[:16]

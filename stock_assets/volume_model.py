@@ -1,6 +1,5 @@
 """The volume model from published features to a published version: reads, trains, measures, promotes."""
 
-import hashlib
 import pickle
 import platform
 from dataclasses import dataclass
@@ -12,15 +11,23 @@ import numpy as np
 from duckdb import DuckDBPyConnection
 
 from stock_assets import registry
-from stock_assets.errors import UserError
-from stock_assets.ingest.snapshot import read_manifest
-from stock_assets.layout import LETTERS, Layout
+from stock_assets.layout import Layout
 from stock_assets.learning.split import Split, split_by_date
-from stock_assets.learning.training import BASELINE, MAX_ROWS, PARAMETERS, VolumeRows, evaluate, input_ranges, train
+from stock_assets.learning.training import (
+    BASELINE,
+    MAX_ROWS,
+    PARAMETERS,
+    VolumeRows,
+    evaluate,
+    input_bins,
+    input_ranges,
+    train,
+)
 from stock_assets.learning.volume import INPUTS, predict_volume
 from stock_assets.publishing import write_json
+from stock_assets.retraining import LIBRARIES, describe_data, feature_files, method, reason_to_keep
 from stock_assets.settings import Settings
-from stock_assets.statements import columns, run, sql_hash
+from stock_assets.statements import columns, sql_hash
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -32,16 +39,22 @@ SELF_TEST = ((12_345.0, 25.0), (1_000_000.0, 40.0), (50.0, 1.0), (80_000_000.0, 
 
 @dataclass(frozen=True)
 class Trained:
-    """A published version. `skill` is the share of the baseline's MAE that it saves on the test window."""
+    """A published version. `skill` is the share of the baseline's MAE that it saves on the test window.
+
+    `kept` says why an earlier version was kept in place of a new one, None where it is new.
+    """
 
     version: str
     promoted: bool
     skill: float
     manifest: dict[str, Any]
+    kept: str | None = None
 
     @property
     def verdict(self) -> str:
         beats = f"{self.version} saves {self.skill:+.2%} of the MAE of {BASELINE} on the test window"
+        if self.kept:
+            return f"{beats}: kept, {self.kept}"
         return f"{beats}: promoted" if self.promoted else f"{beats}: not promoted, latest.json stays as it was"
 
 
@@ -50,27 +63,44 @@ def make_volume_model(
 ) -> Trained:
     """Train on the published features, publish the version, and promote it if it beats the baseline.
 
-    `connection` is to the published database: features of other prices than `combined` has now are refused.
-    Raises `UserError` for those, and where there are no features or too few to train on and to measure.
+    The version before is kept where the features have not changed, or too little for the settings. `connection` is to
+    the published database: features of other prices than `combined` has now are refused. Raises `UserError` for
+    those, and where there are no features or too few to train on and to measure.
     """
     layout = Layout(settings.data_dir)
-    files = [path for letter in LETTERS if (path := layout.parquet("features", letter)).exists()]
-    if not files:
-        raise UserError(f"no features below {layout.data_dir}: materialize features first")
-    paths = [str(path) for path in files]
-    if stale := [letter for (letter,) in run(connection, "stale_letters", files=paths)]:
-        raise UserError(f"the features of {', '.join(stale)} do not fit combined: materialize all letters")
-    rows = _read(connection, paths)
+    folder = layout.models / NAME
+    files = feature_files(connection, layout)
+    data = describe_data(connection, layout, files)
+    last = registry.newest_manifest(folder)
+    if last and (reason := reason_to_keep(connection, settings, last, data, list(files.values()))):
+        served = _served_version(folder)
+        if served is None:
+            served = _promote(folder, last, asset_key, run_id)
+        return Trained(last["version"], served == last["version"], last["metrics"]["skill"][BASELINE], last, reason)
+    rows = _read(connection, [str(path) for path in files.values()])
     split = split_by_date(rows.days, settings.train_share, settings.validation_share)
     booster = train(rows, split, threads)
     metrics = evaluate(booster, rows, split, threads)
-    facts = _facts(booster, rows, split) | {"data": _data_facts(layout, files), "run_id": run_id}
-    folder = layout.models / NAME
+    facts = _facts(booster, rows, split) | {"data": data, "method": method(settings), "run_id": run_id}
     name, manifest = registry.publish_version(folder, lambda place: _write(place, booster, metrics, facts))
-    skill = metrics["skill"][BASELINE]
-    if skill > 0:
-        registry.promote(folder, name, asset_key, run_id)
-    return Trained(name, skill > 0, skill, manifest)
+    promoted = _promote(folder, manifest, asset_key, run_id) is not None
+    return Trained(name, promoted, metrics["skill"][BASELINE], manifest)
+
+
+def _promote(folder: Path, manifest: dict[str, Any], asset_key: str, run_id: str) -> str | None:
+    """Promote a version if it beats the baseline; gives the version then."""
+    if manifest["metrics"]["skill"][BASELINE] <= 0:
+        return None
+    return registry.promote(folder, manifest["version"], asset_key, run_id).version
+
+
+def _served_version(folder: Path) -> str | None:
+    """The promoted version, None where there is none or the pointer is broken."""
+    try:
+        pointer = registry.read_pointer(folder)
+    except registry.RegistryError:
+        return None
+    return pointer.version if pointer else None
 
 
 def _read(connection: DuckDBPyConnection, paths: list[str]) -> VolumeRows:
@@ -89,25 +119,13 @@ def _facts(booster: "Booster", rows: VolumeRows, split: Split) -> dict[str, Any]
         "target": "log(Volume / vol_moving_avg); prediction = vol_moving_avg * exp(score)",
         "parameters": PARAMETERS | {"num_iterations": booster.num_trees(), "max_rows": MAX_ROWS},
         "input_ranges": input_ranges(rows, split),
+        "input_bins": input_bins(rows, split),
         "self_test": {
             "inputs": [list(pair) for pair in SELF_TEST],
             "outputs": predict_volume(booster, np.array(SELF_TEST), threads=1).tolist(),
         },
         "sql_sha256": sql_hash(),
-        "libraries": {"python": platform.python_version()}
-        | {name: version(name) for name in ("lightgbm", "numpy", "duckdb")},
-    }
-
-
-def _data_facts(layout: Layout, files: list[Path]) -> dict[str, Any]:
-    """Which data trained the model: a fingerprint over the feature files, and the snapshot before them."""
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.parent.name} {registry.sha256_of(path)}\n".encode())
-    return {
-        "fingerprint": digest.hexdigest(),
-        "letters": [path.parent.name.removeprefix("letter=") for path in files],
-        "raw_version": read_manifest(layout).version,
+        "libraries": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     }
 
 

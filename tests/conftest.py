@@ -12,12 +12,15 @@ import duckdb
 import hypothesis
 import pytest
 
-from stock_assets.ingest.snapshot import Manifest, inspect, write_manifest
+from stock_assets.combined import Totals, export_combined, read_totals, update_combined
+from stock_assets.features import update_features
+from stock_assets.ingest.inspection import inspect
+from stock_assets.ingest.snapshot import Manifest, compare, write_manifest
 from stock_assets.ingest.sources import refresh
 from stock_assets.layout import LETTERS, Layout
+from stock_assets.provenance import stale_letters
 from stock_assets.publishing import staged_many
 from stock_assets.settings import PREFIX, Settings
-from stock_assets.tables import Totals, build_combined, build_features
 
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile(
@@ -75,14 +78,17 @@ def snapshot(layout: Layout, root: Path) -> Manifest:
 
 
 def build_tables(layout: Layout, manifest: Manifest) -> Totals:
-    """Publish the database and the Parquet files of both tables, as the assets do."""
-    parquet = [layout.parquet("combined", letter) for letter in LETTERS]
-    with staged_many([layout.database, *parquet]) as (file, *copies), duckdb.connect(str(file)) as connection:
-        totals = build_combined(connection, layout, manifest, dict(zip(LETTERS, copies, strict=True)), _silent)
-    parquet = [layout.parquet("features", letter) for letter in LETTERS]
-    with staged_many(parquet) as copies, open_database(layout) as connection:
-        build_features(connection, LETTERS, copies, _silent)
-    return totals
+    """Publish the database and the Parquet files of both tables from nothing, as the assets do."""
+    with staged_many([layout.database]) as (file,), duckdb.connect(str(file)) as connection:
+        update_combined(connection, layout, manifest, compare({}, manifest.fingerprints), _silent)
+    with open_database(layout) as connection:
+        stale = stale_letters(connection, layout, "combined", LETTERS)
+        with staged_many(layout.parquet("combined", letter) for letter in stale) as copies:
+            export_combined(connection, stale, dict(zip(stale, copies, strict=True)), _silent)
+        stale = stale_letters(connection, layout, "features", LETTERS)
+        with staged_many(layout.parquet("features", letter) for letter in stale) as copies:
+            update_features(connection, LETTERS, stale, dict(zip(stale, copies, strict=True)), _silent)
+        return read_totals(connection)
 
 
 @contextmanager

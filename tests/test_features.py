@@ -15,9 +15,10 @@ from hypothesis import settings as property_settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from stock_assets.features import update_features
 from stock_assets.layout import LETTERS, Layout, letter_of
+from stock_assets.provenance import stale_letters
 from stock_assets.statements import run
-from stock_assets.tables import build_features
 from tests.conftest import HEADER, Built, build_tables, open_database, price_line, price_text, snapshot, write_market
 
 WINDOWS = ["vol_moving_avg", "adj_close_rolling_med"]
@@ -158,16 +159,17 @@ def test_parquet_equals_the_view(market: Built, letter: str) -> None:
 
 
 def test_some_letters_are_built_alone(demo_market: Built, tmp_path: Path) -> None:
-    paths = [tmp_path / "T.parquet", tmp_path / "0.parquet"]
+    paths = {"T": tmp_path / "T.parquet", "0": tmp_path / "0.parquet"}
     with open_database(demo_market.layout) as connection:
-        facts = build_features(connection, ["T", "0"], paths, print)
+        stale = stale_letters(connection, Layout(tmp_path), "features", paths)
+        facts = update_features(connection, list(paths), stale, paths, print)
 
-    for letter, path in zip(["T", "0"], paths, strict=True):
+    for letter, path in paths.items():
         assert pl.read_parquet(path).equals(
             pl.read_parquet(demo_market.layout.parquet("features", letter), hive_partitioning=False)
         )
     assert [(fact.letter, fact.rows) for fact in facts] == [
-        (letter, len(pl.read_parquet(path))) for letter, path in zip(["T", "0"], paths, strict=True)
+        (letter, len(pl.read_parquet(path))) for letter, path in paths.items()
     ]
 
 

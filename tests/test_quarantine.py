@@ -9,8 +9,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from stock_assets.layout import LETTERS, Layout
-from stock_assets.tables import build_combined, unreconciled_files
+from stock_assets.combined import unreconciled_files, update_combined
+from stock_assets.ingest.snapshot import compare
+from stock_assets.layout import Layout
 from tests.conftest import HEADER, price_text, snapshot, write_market
 
 SOUND = "1.5,2.5,1.25,2.0,1.75,100"
@@ -31,7 +32,7 @@ def load(root: Path, files: Mapping[str, str | bytes], data_dir: Path) -> Loaded
     layout = Layout(data_dir)
     manifest = snapshot(layout, write_market(root, {**files, "stocks/SOUND.csv": price_text(2)}))
     with duckdb.connect(config={"threads": 1}) as connection:
-        build_combined(connection, layout, manifest, {letter: data_dir / letter for letter in LETTERS}, print)
+        update_combined(connection, layout, manifest, compare({}, manifest.fingerprints), print)
         kept = connection.execute(
             """SELECT file, "Date", "Open", "Volume" FROM combined JOIN source_files USING ("Symbol") ORDER BY ALL"""
         ).fetchall()

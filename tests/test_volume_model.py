@@ -4,6 +4,7 @@ import hashlib
 import json
 import pickle
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 
 from stock_assets.errors import UserError
 from stock_assets.layout import LETTERS, Layout
-from stock_assets.registry import read_pointer, verify
+from stock_assets.provenance import read_made_from
+from stock_assets.registry import promote, read_pointer, verify
+from stock_assets.retraining import input_drift
 from stock_assets.settings import Settings
 from stock_assets.volume_model import Trained, make_volume_model
 from tests.conftest import Built
@@ -30,36 +33,41 @@ def take_features(source: Layout, target: Layout) -> Layout:
     return target
 
 
-COMBINED = """
-CREATE TABLE combined AS
-FROM read_parquet($files, hive_partitioning = true, hive_types = {'letter': VARCHAR})
-"""
-
-
-def make(layout: Layout, prices_of: Layout | None = None) -> Trained:
-    """Train beside the table `combined` that the features were made of, or another one's."""
-    files = [str(path) for path in (prices_of or layout).data_dir.glob("lake/features/*/part-0.parquet")]
+def make(layout: Layout, prices_of: Layout | None = None, **settings: Any) -> Trained:
+    """Train beside a database whose prices are those that the features were made of, or another one's."""
     with duckdb.connect(config={"threads": 1}) as connection:
-        if files:
-            connection.execute(COMBINED, {"files": files})
-        settings = Settings(data_dir=layout.data_dir)
-        return make_volume_model(connection, settings, 1, "the/asset", "a-run")
+        connection.execute(
+            'CREATE TABLE source_files (letter VARCHAR, "Symbol" VARCHAR, fingerprint VARCHAR, rows_kept BIGINT)'
+        )
+        for letter in LETTERS:
+            said = read_made_from(connection, (prices_of or layout).parquet("features", letter))
+            for symbol, fingerprint in json.loads(said)["files"].items() if said else ():
+                connection.execute("INSERT INTO source_files VALUES (?, ?, ?, 1)", [letter, symbol, fingerprint])
+        return make_volume_model(connection, Settings(data_dir=layout.data_dir, **settings), 1, "the/asset", "a-run")
 
 
 def folder_of(layout: Layout) -> Path:
     return layout.models / "volume_model"
 
 
-def replace_volume(layout: Layout, expression: str) -> None:
-    """Other volumes beside the same features."""
+def change_features(layout: Layout, select: str, only: str = "") -> None:
+    """Other features, as they would be made of other files: their fingerprints are other ones too."""
     for path in layout.data_dir.glob("lake/features/*/part-0.parquet"):
         copy = path.with_name("copy.parquet")
         with duckdb.connect() as connection:
+            made_from = json.loads(read_made_from(connection, path))
+            made_from["files"] = {symbol: text[:16] + select for symbol, text in made_from["files"].items()}
+            statement = f"COPY (SELECT {select} FROM read_parquet($path) {only}) TO $copy"
             connection.execute(
-                f'COPY (SELECT * REPLACE ({expression} AS "Volume") FROM read_parquet($path)) TO $copy',
-                {"path": str(path), "copy": str(copy)},
+                f"{statement} (FORMAT parquet, KV_METADATA {{made_from: $made_from}})",
+                {"path": str(path), "copy": str(copy), "made_from": json.dumps(made_from)},
             )
         copy.replace(path)
+
+
+def replace_volume(layout: Layout, expression: str) -> None:
+    """Other volumes beside the same features."""
+    change_features(layout, f'* REPLACE ({expression} AS "Volume")')
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +124,7 @@ def test_the_manifest_tells_what_the_model_is_made_of(trained: Trained, demo_mar
 
 def test_the_fingerprint_is_that_of_the_features(trained: Trained, demo_layout: Layout, layout: Layout) -> None:
     again = make(take_features(demo_layout, layout)).manifest
+    assert again["version"] != trained.version
     layout.parquet("features", "T").unlink()
     without_a_letter = make(layout).manifest
 
@@ -210,3 +219,114 @@ def test_features_of_other_prices_than_combined_are_refused(demo_market: Built, 
     with pytest.raises(UserError, match="do not fit combined: materialize all letters"):
         make(demo_layout, prices_of=demo_market.layout)
     assert sorted(folder_of(demo_layout).rglob("*")) == before
+
+
+@pytest.fixture
+def two_steps(demo_layout: Layout, layout: Layout) -> Layout:
+    """A data folder with a model of the rows before 2020, with three months to come."""
+    take_features(demo_layout, layout)
+    change_features(layout, "*", 'WHERE "Date" < DATE $$2020-01-01$$')
+    return layout
+
+
+def grow(layout: Layout, demo_layout: Layout) -> Layout:
+    shutil.rmtree(layout.data_dir / "lake")
+    shutil.copytree(demo_layout.data_dir / "lake" / "features", layout.data_dir / "lake" / "features")
+    return layout
+
+
+def test_the_same_features_do_not_train_again(demo_layout: Layout, layout: Layout) -> None:
+    first = make(take_features(demo_layout, layout))
+    before = sorted((path, path.stat().st_mtime_ns) for path in folder_of(layout).rglob("*"))
+    second = make(layout)
+
+    assert (first.kept, second.kept) == (None, "the features are those that it was trained on")
+    assert (second.version, second.promoted, second.skill) == (first.version, True, first.skill)
+    assert "kept" in second.verdict
+    assert sorted((path, path.stat().st_mtime_ns) for path in folder_of(layout).rglob("*")) == before
+
+
+@pytest.mark.parametrize("change", ["features", "split", "model lost", "model damaged"])
+def test_what_makes_another_model_trains_again(demo_layout: Layout, layout: Layout, change: str) -> None:
+    first = make(take_features(demo_layout, layout))
+    model = folder_of(layout) / first.version / "model.txt"
+    if change == "features":
+        replace_volume(layout, '"Volume" // 3')
+    elif change == "model lost":
+        shutil.rmtree(model.parent)
+    elif change == "model damaged":
+        model.write_bytes(model.read_bytes()[:-100])
+    second = make(layout, train_share=0.6) if change == "split" else make(layout)
+
+    assert second.kept is None
+    assert second.version != first.version
+
+
+@pytest.mark.parametrize("pointer", [None, "{"])
+def test_a_kept_version_is_promoted_where_none_is_served(
+    demo_layout: Layout, layout: Layout, pointer: str | None
+) -> None:
+    first = make(take_features(demo_layout, layout))
+    place = folder_of(layout) / "latest.json"
+    place.unlink()
+    if pointer is not None:
+        place.write_text(pointer, "utf-8")
+    second = make(layout)
+
+    served = read_pointer(folder_of(layout))
+    assert (second.version, second.promoted) == (first.version, True)
+    assert served is not None
+    assert served.version == first.version
+
+
+def test_a_version_that_was_promoted_by_hand_stays(demo_layout: Layout, layout: Layout) -> None:
+    first = make(take_features(demo_layout, layout))
+    second = make(layout, train_share=0.6)
+    promote(folder_of(layout), first.version, "by/hand", "a-run")
+    third = make(layout, train_share=0.6)
+
+    served = read_pointer(folder_of(layout))
+    assert (third.version, third.promoted) == (second.version, False)
+    assert served is not None
+    assert served.version == first.version
+
+
+@pytest.mark.parametrize(
+    ("settings", "trains"),
+    [
+        ({}, True),
+        ({"retrain_share": 0.01}, True),
+        ({"retrain_share": 0.5}, False),
+        ({"retrain_share": 0.5, "retrain_drift": 50.0}, False),
+        ({"retrain_share": 0.5, "retrain_drift": 0.001}, True),
+    ],
+)
+def test_a_few_new_rows_train_again_if_the_settings_say_so(
+    two_steps: Layout, demo_layout: Layout, settings: dict[str, float], trains: bool
+) -> None:
+    first = make(two_steps)
+    second = make(grow(two_steps, demo_layout), **settings)
+
+    assert (second.kept is None) == trains
+    assert (second.version != first.version) == trains
+    if not trains:
+        assert second.kept is not None
+        assert "% of the feature rows are new, less than STOCK_ASSETS_RETRAIN_SHARE=0.5" in second.kept
+
+
+def test_drift_is_that_of_the_new_rows_counted_by_numpy(two_steps: Layout, demo_layout: Layout) -> None:
+    last = make(two_steps).manifest
+    files = sorted(grow(two_steps, demo_layout).data_dir.glob("lake/features/*/*.parquet"))
+    with duckdb.connect() as connection:
+        found = input_drift(connection, last, files)
+        new = connection.execute(
+            'SELECT * FROM read_parquet($files) WHERE "Date" > $until::DATE AND vol_moving_avg IS NOT NULL',
+            {"files": [str(path) for path in files], "until": last["data"]["until"]},
+        ).fetchnumpy()
+    for name, drift in found.items():
+        edges = np.array([-np.inf, *last["input_bins"][name]["edges"], np.inf])
+        shares = np.array([np.mean((new[name] >= low) & (new[name] < high)) for low, high in pairwise(edges)])
+        expected = np.array(last["input_bins"][name]["shares"])
+        shares, expected = np.maximum(shares, 1e-4), np.maximum(expected, 1e-4)
+        assert drift == pytest.approx(np.sum((shares - expected) * np.log(shares / expected)))
+    assert set(found) == set(last["inputs"])

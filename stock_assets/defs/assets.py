@@ -1,13 +1,24 @@
 """The assets: raw_files -> combined -> features [by letter] -> volume_model. The work is done elsewhere."""
 
+import shutil
 import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
 
 import dagster as dg
 
 from stock_assets.budget import thread_count
+from stock_assets.combined import (
+    export_combined,
+    published_version,
+    quarantine_sample,
+    read_totals,
+    unreconciled_files,
+    update_combined,
+)
 from stock_assets.defs.partitions import letters
-from stock_assets.defs.resources import MarketDatabase, writing
+from stock_assets.defs.resources import MarketDatabase, published_snapshot, writing
 from stock_assets.defs.schemas import (
     COMBINED_COLUMNS,
     FEATURE_COLUMNS,
@@ -16,12 +27,14 @@ from stock_assets.defs.schemas import (
     table_schema,
     table_value,
 )
-from stock_assets.ingest.snapshot import read_manifest
+from stock_assets.features import update_features
+from stock_assets.ingest.snapshot import compare, read_manifest
 from stock_assets.ingest.sources import refresh
 from stock_assets.layout import LETTERS, Layout
 from stock_assets.learning.training import BASELINE
-from stock_assets.publishing import staged_many
-from stock_assets.tables import build_combined, build_features, quarantine_sample, unreconciled_files
+from stock_assets.provenance import data_version, stale_letters
+from stock_assets.publishing import staged, staged_many
+from stock_assets.statements import recipe
 from stock_assets.volume_model import make_volume_model
 
 OWNERS = ["team:market-data"]
@@ -30,7 +43,12 @@ OWNERS = ["team:market-data"]
 warnings.filterwarnings("ignore", "Parameter `backfill_policy`", category=dg.BetaWarning)
 
 
-@dg.asset(group_name="ingest", kinds={"csv"}, owners=OWNERS)
+@dg.asset(
+    group_name="ingest",
+    kinds={"csv"},
+    owners=OWNERS,
+    retry_policy=dg.RetryPolicy(max_retries=3, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS),
+)
 def raw_files(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """Daily price files, one CSV a symbol, and the names of the securities.
 
@@ -59,6 +77,7 @@ def raw_files(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     group_name="tables",
     kinds={"duckdb", "sql", "parquet"},
     owners=OWNERS,
+    code_version=recipe(),
     metadata={"dagster/column_schema": table_schema(*COMBINED_COLUMNS, LETTER_COLUMN)},
     check_specs=[
         dg.AssetCheckSpec(
@@ -76,29 +95,45 @@ def combined(
 
     `market.duckdb` also holds `quarantine` (what was not loaded: file, line or key, reason), `source_files` (every
     file with its rows read, kept and quarantined) and the view `features`. `lake/combined/letter=*` has the
-    table as Parquet.
+    table as Parquet. Only files that changed since the last run are read, and only their letters are written.
     """
-    with writing(context) as settings:
+    with writing(context) as settings, ExitStack() as stack:
         layout = Layout(settings.data_dir)
-        parquet = [layout.parquet("combined", letter) for letter in LETTERS]
-        with staged_many([layout.database, *parquet]) as (file, *copies):
-            with database.building(file) as connection:
-                totals = build_combined(
-                    connection, layout, read_manifest(layout), dict(zip(LETTERS, copies, strict=True)), context.log.info
-                )
-                offenders, bad_rows = unreconciled_files(connection), quarantine_sample(connection)
-            balance = totals._asdict()
-            yield dg.AssetCheckResult(
-                passed=not offenders, metadata=balance | {"files that do not add up": len(offenders)}
+        manifest = read_manifest(layout)
+        before = published_snapshot(database, context.log.warning)
+        changes = compare(before or {}, manifest.fingerprints)
+        if changes or before is None:
+            file = stack.enter_context(staged(layout.database))
+            if before:
+                shutil.copyfile(layout.database, file)
+            connection = stack.enter_context(database.building(file))
+            update_combined(connection, layout, manifest, changes, context.log.info)
+        else:
+            connection = stack.enter_context(database.get_connection())
+        stale = stale_letters(connection, layout, "combined", LETTERS)
+        copies = stack.enter_context(staged_many(layout.parquet("combined", letter) for letter in stale))
+        export_combined(connection, stale, dict(zip(stale, copies, strict=True)), context.log.info)
+        totals, bad_rows = read_totals(connection), quarantine_sample(connection)
+        offenders = unreconciled_files(connection)
+        balance = totals._asdict()
+        yield dg.AssetCheckResult(passed=not offenders, metadata=balance | {"files that do not add up": len(offenders)})
+        if offenders:
+            raise dg.Failure(
+                f"the rows of {len(offenders)} files do not add up, first {offenders[0]}: they changed while they "
+                "were read; nothing was published, run again",
+                allow_retries=False,
             )
-            if offenders:
-                raise dg.Failure(
-                    f"the rows of {len(offenders)} files do not add up, first {offenders[0]}: they changed while they "
-                    "were read; nothing was published, run again",
-                    allow_retries=False,
-                )
     yield dg.MaterializeResult(
-        metadata=balance | {"dagster/row_count": totals.rows_kept, "quarantine": table_value(bad_rows)}
+        metadata=balance
+        | {
+            "dagster/row_count": totals.rows_kept,
+            "files added": len(changes.added),
+            "files changed": len(changes.changed),
+            "files removed": len(changes.removed),
+            "letters written": " ".join(stale) or "none",
+            "quarantine": table_value(bad_rows),
+        },
+        data_version=dg.DataVersion(data_version(manifest)),
     )
 
 
@@ -109,6 +144,7 @@ def combined(
     group_name="tables",
     kinds={"duckdb", "sql", "parquet"},
     owners=OWNERS,
+    code_version=recipe(),
     metadata={
         "dagster/column_schema": table_schema(*COMBINED_COLUMNS, *FEATURE_COLUMNS, LETTER_COLUMN),
         "dagster/column_lineage": feature_lineage(dg.AssetKey("combined")),
@@ -118,25 +154,30 @@ def features(context: dg.AssetExecutionContext, database: MarketDatabase) -> dg.
     """The two features of the model beside the prices, by SQL windows over 30 rows of a symbol.
 
     `vol_moving_avg` is the mean volume, `adj_close_rolling_med` the true median of the adjusted close. One Parquet
-    file a letter, in `lake/features/letter=*`; a run of some letters leaves the others' files as they are.
+    file a letter, in `lake/features/letter=*`; a run of some letters leaves the others' files as they are, and so it
+    does with letters whose prices have not changed.
     """
     keys = list(context.partition_keys)
-    with writing(context) as settings:
+    with writing(context) as settings, database.get_connection() as connection:
         layout = Layout(settings.data_dir)
-        with (
-            staged_many(layout.parquet("features", letter) for letter in keys) as copies,
-            database.get_connection() as connection,
-        ):
-            facts = build_features(connection, keys, copies, context.log.info)
+        stale = stale_letters(connection, layout, "features", keys)
+        with staged_many(layout.parquet("features", letter) for letter in stale) as copies:
+            parquet = dict(zip(stale, copies, strict=True))
+            facts = update_features(connection, keys, stale, parquet, context.log.info)
+        version = published_version(connection)
+    for letter in facts:
+        context.add_asset_metadata(letter._asdict(), partition_key=letter.letter)
     # Dagster's own keys speak of the whole table, or of one partition; some letters are neither.
-    rows_key = {1: "dagster/partition_row_count", len(LETTERS): "dagster/row_count"}.get(len(keys), "rows")
+    rows_key = {1: "dagster/partition_row_count", len(LETTERS): "dagster/row_count"}.get(len(keys), "rows of the run")
     return dg.MaterializeResult(
         metadata={
             rows_key: sum(letter.rows for letter in facts),
             "letters": sum(letter.rows > 0 for letter in facts),
-            "symbols": sum(letter.symbols for letter in facts),
+            "letters skipped": sum(letter.skipped for letter in facts),
+            "symbols of the run": sum(letter.symbols for letter in facts),
             "by letter": table_value([letter._asdict() for letter in facts]),
-        }
+        },
+        data_version=dg.DataVersion(version),
     )
 
 
@@ -145,6 +186,7 @@ def features(context: dg.AssetExecutionContext, database: MarketDatabase) -> dg.
     group_name="models",
     kinds={"lightgbm", "python"},
     owners=OWNERS,
+    freshness_policy=dg.FreshnessPolicy.time_window(warn_window=timedelta(days=2), fail_window=timedelta(days=4)),
     check_specs=[
         dg.AssetCheckSpec(
             "beats_baseline",

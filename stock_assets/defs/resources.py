@@ -11,9 +11,10 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from stock_assets.budget import duckdb_memory_limit, thread_count
+from stock_assets.combined import published_files
 from stock_assets.errors import TransientError, UserError, first_line
 from stock_assets.layout import Layout
-from stock_assets.publishing import exclusive
+from stock_assets.publishing import Report, exclusive
 from stock_assets.settings import Settings, load_settings
 
 
@@ -54,6 +55,18 @@ class MarketDatabase(DuckDBResource):
             yield connection
         finally:
             connection.close()
+
+
+def published_snapshot(database: MarketDatabase, report: Report) -> dict[str, str] | None:
+    """Fingerprints by file of the published tables; None where there are none that a refresh can go on from."""
+    if not Layout(load_settings().data_dir).database.exists():
+        return None
+    try:
+        with database.get_connection() as connection:
+            return published_files(connection)
+    except duckdb.Error as error:
+        report(f"the published database is made anew, for it cannot be read: {first_line(error)}")
+        return None
 
 
 @contextmanager

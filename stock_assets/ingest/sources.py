@@ -8,7 +8,8 @@ from pathlib import Path
 from stock_assets.budget import thread_count
 from stock_assets.errors import UserError
 from stock_assets.ingest import archive, demo
-from stock_assets.ingest.snapshot import Manifest, inspect, is_intact, read_manifest, write_manifest
+from stock_assets.ingest.inspection import inspect
+from stock_assets.ingest.snapshot import Manifest, read_manifest, write_manifest
 from stock_assets.layout import Layout
 from stock_assets.publishing import Report, scratch
 from stock_assets.registry import sha256_of
@@ -25,7 +26,7 @@ def refresh(settings: Settings, report: Report) -> Manifest:
         manifest = _demo(settings, layout, report)
     else:
         path = _source_path(settings)
-        manifest = _folder(settings, path, report) if path.is_dir() else _zip(settings, layout, path, report)
+        manifest = _folder(settings, layout, path, report) if path.is_dir() else _zip(settings, layout, path, report)
     write_manifest(layout, manifest)
     _remove_other_snapshots(layout, manifest)
     return manifest
@@ -40,9 +41,12 @@ def _source_path(settings: Settings) -> Path:
     return path.resolve()
 
 
-def _folder(settings: Settings, path: Path, report: Report) -> Manifest:
-    report(f"reading the files of {path}")
-    return inspect("folder", str(path), path, thread_count(settings))
+def _folder(settings: Settings, layout: Layout, path: Path, report: Report) -> Manifest:
+    report(f"looking at the files of {path}")
+    known = _current(layout)
+    return inspect(
+        "folder", str(path), path, thread_count(settings), known if known and known.origin == str(path) else None
+    )
 
 
 def _zip(settings: Settings, layout: Layout, path: Path, report: Report) -> Manifest:
@@ -66,12 +70,21 @@ def _demo(settings: Settings, layout: Layout, report: Report) -> Manifest:
     return _snapshot(settings, layout, f"demo files={files} start={start} seed={seed} code={code}", fill)
 
 
+def _current(layout: Layout) -> Manifest | None:
+    """The manifest in force; None where there is none, or a broken one, which the next one replaces."""
+    try:
+        return read_manifest(layout)
+    except UserError:
+        return None
+
+
 def _snapshot(settings: Settings, layout: Layout, origin: str, fill: Callable[[Path], None]) -> Manifest:
     """The snapshot of `origin` below `raw/`: the one in use if it is that and whole, or else a new one."""
-    if layout.manifest.exists():
-        current = read_manifest(layout)
-        if current.origin == origin and is_intact(layout, current):
-            return current
+    current = _current(layout)
+    if current and current.origin == origin and current.is_complete(layout):
+        again = inspect(settings.source, origin, current.folder(layout), thread_count(settings), current)
+        if again.version == current.version:
+            return again.model_copy(update={"root": current.root})
     with scratch(layout.raw / "snapshot") as root:
         root.mkdir()
         fill(root)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stock_assets.errors import UserError
+from stock_assets.learning.drift import bins
 from stock_assets.learning.metrics import score, skill
 from stock_assets.learning.split import Days, Mask, Split
 from stock_assets.learning.volume import INPUTS, predict_volume
@@ -96,6 +97,13 @@ def input_ranges(rows: VolumeRows, split: Split) -> dict[str, dict[str, float]]:
     return {
         column: dict(zip(names, map(float, quantiles[:, place]), strict=True)) for place, column in enumerate(INPUTS)
     }
+
+
+def input_bins(rows: VolumeRows, split: Split) -> dict[str, dict[str, list[float]]]:
+    """Bins of each input with the share of the training rows in them, of at most `MAX_ROWS` rows, evenly spaced."""
+    inputs = rows.inputs[split.train(rows.days)]
+    thinned = inputs[:: -(-len(inputs) // MAX_ROWS)]
+    return {column: bins(thinned[:, place]) for place, column in enumerate(INPUTS)}
 
 
 def _with_ratio(rows: VolumeRows, window: str) -> VolumeRows:

@@ -1,5 +1,5 @@
 -- All sound prices. Grain: one row per Symbol and Date.
-CREATE TABLE combined (
+CREATE TABLE IF NOT EXISTS combined (
     "Symbol" VARCHAR NOT NULL,
     "Security Name" VARCHAR,
     "Date" DATE NOT NULL,

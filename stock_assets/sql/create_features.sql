@@ -1,7 +1,7 @@
 -- The feature table: prices with the two 30-row windows, both NULL on a symbol's first 29 rows.
 -- A view, so that it always fits `combined`; a filter on letter or "Symbol" is applied before the windows.
 -- Grain: one row per Symbol and Date.
-CREATE VIEW features AS
+CREATE OR REPLACE VIEW features AS
 SELECT
     "Symbol",
     "Security Name",

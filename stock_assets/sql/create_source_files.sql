@@ -1,6 +1,6 @@
 -- Every raw file of the snapshot, as its manifest ($manifest, a path) describes it; counts come later.
 -- Grain: one row per file.
-CREATE TABLE source_files AS
+CREATE OR REPLACE TABLE source_files AS
 SELECT
     file,
     symbol AS "Symbol",
@@ -10,6 +10,7 @@ SELECT
     sha256,
     "rows",
     fault,
+    fingerprint,
     CAST(NULL AS BIGINT) AS rows_kept,
     CAST(NULL AS BIGINT) AS rows_quarantined
 FROM (
@@ -17,7 +18,7 @@ FROM (
     FROM read_json(
         $manifest,
         columns = {
-            'files': 'STRUCT(file VARCHAR, symbol VARCHAR, letter VARCHAR, security_name VARCHAR, "size" BIGINT, sha256 VARCHAR, "rows" BIGINT, fault VARCHAR)[]'
+            'files': 'STRUCT(file VARCHAR, symbol VARCHAR, letter VARCHAR, security_name VARCHAR, "size" BIGINT, sha256 VARCHAR, "rows" BIGINT, fault VARCHAR, fingerprint VARCHAR)[]'
         },
         maximum_object_size = 67108864 -- 200,000 files; DuckDB reserves twice as much
     )

@@ -2,12 +2,14 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from stock_assets.errors import UserError
-from stock_assets.ingest.snapshot import Manifest, RawFile, inspect, is_intact, read_manifest
+from stock_assets.ingest.inspection import CLOCK_TICK, changed_since, inspect
+from stock_assets.ingest.snapshot import Changes, Manifest, RawFile, compare, read_manifest
 from stock_assets.layout import Layout
 from tests.conftest import HEADER, build_tables, price_text, snapshot, write_market
 
@@ -262,18 +264,6 @@ def test_a_broken_manifest_is_told_in_one_line(layout: Layout, content: str) -> 
         read_manifest(layout)
 
 
-@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("short", "utf-8")])
-def test_a_damaged_snapshot_is_noticed(layout: Layout, tmp_path: Path, damage: object) -> None:
-    root = write_market(tmp_path / "market", {"stocks/A.csv": PRICES, "stocks/B.csv": PRICES})
-    manifest: Manifest = snapshot(layout, root)
-    assert is_intact(layout, manifest)
-
-    assert callable(damage)
-    damage(root / "stocks/B.csv")
-
-    assert not is_intact(layout, manifest)
-
-
 def test_a_file_whose_name_is_not_utf8_is_set_aside_and_the_others_stay(tmp_path: Path) -> None:
     root = write_market(tmp_path, {"stocks/A.csv": price_text(2)})
     Path(os.fsdecode(os.fsencode(root / "stocks") + b"/B\xffD.csv")).write_text(price_text(2), "utf-8")
@@ -283,3 +273,51 @@ def test_a_file_whose_name_is_not_utf8_is_set_aside_and_the_others_stay(tmp_path
         r"stocks/B\xffD.csv": "its name is not UTF-8",
     }
     assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
+
+
+def test_names_and_faults_are_part_of_the_fingerprint(tmp_path: Path) -> None:
+    meta = "NASDAQ Symbol,Security Name\nA,{}\n"
+    files: dict[str, str | bytes] = {"stocks/A.csv": PRICES, "stocks/B.csv": PRICES, "etfs/B.csv": PRICES}
+    before = describe(tmp_path, files | {"symbols_valid_meta.csv": meta.format("Old")})
+    (tmp_path / "stocks/B.csv").unlink()
+    after = describe(tmp_path, {"symbols_valid_meta.csv": meta.format("New")})
+
+    assert before["etfs/B.csv"].fault == "the symbol B is loaded from stocks/B.csv already"
+    assert after["etfs/B.csv"].fault is None
+    found = compare(*({name: file.fingerprint for name, file in files.items()} for files in (before, after)))
+    assert found == Changes([], ["etfs/B.csv", "stocks/A.csv"], ["stocks/B.csv"])
+
+
+def test_a_repeated_symbol_that_is_so_no_longer_is_noticed_without_reading_the_others(tmp_path: Path) -> None:
+    root = write_market(tmp_path, {"stocks/A.csv": PRICES, "stocks/B.csv": PRICES, "etfs/B.csv": PRICES})
+    time.sleep(CLOCK_TICK / 1e9 * 1.2)
+    known = inspect("folder", "here", root, 1)
+    (root / "stocks/B.csv").unlink()
+    manifest = inspect("folder", "here", root, 1, known)
+
+    assert {file.file: file.fault for file in manifest.files} == {"stocks/A.csv": None, "etfs/B.csv": None}
+    assert manifest.files_read == 1
+
+
+def test_what_differs_between_two_snapshots() -> None:
+    before, after = {"a": "1", "b": "1", "c": "1"}, {"b": "1", "c": "2", "d": "1"}
+    changes = compare(before, after)
+
+    assert changes == Changes(added=["d"], changed=["c"], removed=["a"])
+    assert (changes.to_read, changes.to_forget) == ({"c", "d"}, ["c", "a"])
+    assert changes
+    assert not compare(after, after)
+
+
+def test_a_file_that_changes_after_it_was_described_is_noticed(layout: Layout, tmp_path: Path) -> None:
+    root = write_market(tmp_path / "market", {"stocks/A.csv": PRICES, "stocks/B.csv": PRICES, "stocks/C.csv": PRICES})
+    time.sleep(CLOCK_TICK / 1e9 * 1.2)
+    manifest = snapshot(layout, root)
+    files = {file.file for file in manifest.files}
+    assert changed_since(layout, manifest, files) == []
+
+    (root / "stocks/A.csv").write_text(PRICES.replace("1000", "1001"), "utf-8")
+    (root / "stocks/C.csv").unlink()
+
+    assert changed_since(layout, manifest, files) == ["stocks/A.csv", "stocks/C.csv"]
+    assert changed_since(layout, manifest, {"stocks/B.csv"}) == []

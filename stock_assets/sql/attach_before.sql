@@ -1,0 +1,2 @@
+-- The published database ($database) beside the one that takes its place.
+ATTACH $database AS before (READ_ONLY);

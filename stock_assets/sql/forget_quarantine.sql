@@ -1,0 +1,2 @@
+-- What was quarantined of changed or removed files ($files) goes.
+DELETE FROM quarantine WHERE file IN (SELECT unnest($files));

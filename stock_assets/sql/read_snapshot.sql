@@ -1,0 +1,2 @@
+-- Which snapshot the tables were made of. Grain: one row.
+SELECT version, data_version, recipe FROM snapshot;
