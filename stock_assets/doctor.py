@@ -13,12 +13,15 @@ from rich.console import Console
 from rich.table import Table
 
 from stock_assets.errors import UserError
+from stock_assets.ingest.kaggle_credentials import REMEDY, find_credentials
 from stock_assets.layout import Layout
 from stock_assets.ports import port_problem
 from stock_assets.settings import PREFIX, Settings, load_settings
 
-BYTES_PER_DEMO_FILE = 700_000
-"""Disk that one generated file takes in all: the CSV and its share of the tables."""
+BYTES_PER_FILE = 700_000
+"""Disk that one generated or downloaded file takes in all: the CSV and its share of the tables."""
+KAGGLE_FILES = 8049
+"""In the dataset that is downloaded by default."""
 ROOM = 1e9
 
 
@@ -88,15 +91,24 @@ def _writable(subject: str, folder: Path) -> Finding:
 def _source(settings: Settings) -> Finding:
     if settings.source == "demo":
         return Finding("source", f"demo, {settings.demo_files} files; needs no credentials")
+    if settings.source == "kaggle":
+        return _kaggle(settings.kaggle_dataset)
     path = settings.source_path
     if path is None or not path.exists():
         return Finding("source", f"folder {path}", "set STOCK_ASSETS_SOURCE_PATH to a folder or zip that exists")
     return Finding("source", f"folder {path}; needs no credentials")
 
 
+def _kaggle(dataset: str) -> Finding:
+    place = find_credentials()
+    found = f"credentials in {place}" if place else "no credentials"
+    return Finding("source", f"kaggle {dataset}; {found}", None if place else REMEDY)
+
+
 def _disk(settings: Settings) -> Finding:
     free = shutil.disk_usage(_existing(settings.data_dir)).free
-    needed = ROOM + (settings.demo_files * BYTES_PER_DEMO_FILE if settings.source == "demo" else 0)
+    files = {"demo": settings.demo_files, "kaggle": KAGGLE_FILES, "folder": 0}[settings.source]
+    needed = ROOM + files * BYTES_PER_FILE
     found = f"{free / 1e9:.1f} GB free"
     return Finding(
         "disk space", found, None if free >= needed else f"free {needed / 1e9:.1f} GB, or set another folder"

@@ -3,12 +3,16 @@
 import lzma
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
 from stock_assets.errors import UserError
 from stock_assets.ingest.snapshot import FOLDERS, META_FILE
+
+UNSOUND = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, struct.error, ValueError)
+"""What `zipfile` raises, depending on which byte is wrong."""
 
 MAX_MEMBERS = 200_000
 MAX_RATIO = 100
@@ -30,7 +34,7 @@ def extract(archive: Path, root: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with opened.open(member) as packed, path.open("wb") as file:
                     shutil.copyfileobj(packed, file)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, OSError) as error:
+    except UNSOUND as error:
         raise UserError(f"{archive} is not a sound zip, or cannot be unpacked: {error}") from error
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stock_assets.budget import thread_count
 from stock_assets.errors import UserError
-from stock_assets.ingest import archive, demo
+from stock_assets.ingest import archive, demo, kaggle_dataset
 from stock_assets.ingest.inspection import inspect
 from stock_assets.ingest.snapshot import Manifest, read_manifest, write_manifest
 from stock_assets.layout import Layout
@@ -24,11 +24,14 @@ def refresh(settings: Settings, report: Report) -> Manifest:
     layout = Layout(settings.data_dir)
     if settings.source == "demo":
         manifest = _demo(settings, layout, report)
+    elif settings.source == "kaggle":
+        manifest = _kaggle(settings, layout, report)
     else:
         path = _source_path(settings)
         manifest = _folder(settings, layout, path, report) if path.is_dir() else _zip(settings, layout, path, report)
     write_manifest(layout, manifest)
     _remove_other_snapshots(layout, manifest)
+    kaggle_dataset.remove_downloads(layout.raw / "download")
     return manifest
 
 
@@ -55,6 +58,17 @@ def _zip(settings: Settings, layout: Layout, path: Path, report: Report) -> Mani
         archive.extract(path, root)
 
     return _snapshot(settings, layout, f"zip {sha256_of(path)}", fill)
+
+
+def _kaggle(settings: Settings, layout: Layout, report: Report) -> Manifest:
+    version = kaggle_dataset.current_version(settings.kaggle_dataset)
+
+    def fill(root: Path) -> None:
+        path = kaggle_dataset.download(version, layout.raw / "download", report)
+        report(f"unpacking {path}")
+        archive.extract(path, root)
+
+    return _snapshot(settings, layout, f"kaggle {version}", fill)
 
 
 def _demo(settings: Settings, layout: Layout, report: Report) -> Manifest:

@@ -6,9 +6,11 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stock_assets.errors import UserError
+from stock_assets.ingest.archive import extract
 from stock_assets.ingest.snapshot import read_manifest
 from stock_assets.ingest.sources import refresh
 from stock_assets.layout import Layout
@@ -200,3 +202,26 @@ def test_a_name_that_no_disk_takes_is_refused(layout: Layout, tmp_path: Path) ->
     archive = pack(tmp_path / "a.zip", [*MARKET.items(), (f"stocks/{'A' * 300}.csv", price_text(1))])
 
     refusal(layout, archive)
+
+
+def test_whichever_bytes_are_wrong_it_is_unpacked_or_refused_in_one_line(tmp_path: Path) -> None:
+    whole = pack(tmp_path / "whole.zip", list(MARKET.items())).read_bytes()
+    dice = np.random.default_rng(4)
+    refused = 0
+    for attempt in range(1500):
+        content = bytearray(whole)
+        for place in dice.integers(len(content), size=dice.integers(1, 4)):
+            content[place] = dice.integers(256)
+        (tmp_path / "damaged.zip").write_bytes(content)
+        try:
+            extract(tmp_path / "damaged.zip", tmp_path / f"root{attempt}")
+        except UserError as error:
+            refused += "\n" not in str(error)
+    assert refused > 500
+
+
+def test_a_name_that_is_not_unicode_is_refused(layout: Layout, tmp_path: Path) -> None:
+    archive = pack(tmp_path / "prices.zip", [("stocks/ä.csv", price_text(2))])
+    archive.write_bytes(archive.read_bytes().replace("ä".encode(), b"\xff\xfe"))
+
+    assert "is not a sound zip" in refusal(layout, archive)
