@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
+from serving.boosters import load_booster
 from serving.inputs import MAX_VOLUME
-from serving.light_lightgbm import load_booster
 from stock_assets.learning.volume import INPUTS, predict_volume
 from stock_assets.registry import Pointer, verify
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from stock_assets.errors import UserError
 from stock_assets.learning.drift import bins
+from stock_assets.learning.light_lightgbm import import_lightgbm
 from stock_assets.learning.metrics import score, skill
 from stock_assets.learning.split import Days, Mask, Split
 from stock_assets.learning.volume import INPUTS, predict_volume
@@ -58,8 +59,7 @@ def train(rows: VolumeRows, split: Split, threads: int) -> "Booster":
     trading has no ratio and is left out of training, not of the evaluation.
     Raises `UserError` where a window has fewer than `MIN_ROWS` rows.
     """
-    import lightgbm  # noqa: PLC0415 - takes a second, and only training needs it
-
+    lightgbm = import_lightgbm()
     training = _with_ratio(rows.at(split.train(rows.days)), "training")
     validation = _with_ratio(rows.at(split.validation(rows.days)), "validation")
     parameters = PARAMETERS | {"num_threads": threads}
@@ -68,7 +68,8 @@ def train(rows: VolumeRows, split: Split, threads: int) -> "Booster":
     stop = lightgbm.early_stopping(PATIENCE, verbose=False)
     booster = lightgbm.train(parameters, dataset, MAX_ROUNDS, valid_sets=[check], callbacks=[stop])
     # The text is what is published: what is measured is what it says, without the rounds after the best one.
-    return lightgbm.Booster(model_str=booster.model_to_string(num_iteration=booster.best_iteration))
+    best: Booster = lightgbm.Booster(model_str=booster.model_to_string(num_iteration=booster.best_iteration))
+    return best
 
 
 def evaluate(booster: "Booster", rows: VolumeRows, split: Split, threads: int) -> dict[str, Any]:

@@ -1,0 +1,26 @@
+"""LightGBM without pandas and scikit-learn, and without threads that burn a core while they wait."""
+
+import importlib
+import os
+import sys
+from types import ModuleType
+
+_OPTIONAL = ("pandas", "sklearn", "dask", "matplotlib")
+
+
+def import_lightgbm() -> ModuleType:
+    """LightGBM. The one place that imports it."""
+    # Its threads spin between two pieces of work; beside any other busy process on the same cores that made training
+    # up to five times slower. GNU's OpenMP reads this when it is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # LightGBM imports pandas and scikit-learn wherever they are installed: seconds and 100 MB for the scikit-learn
+    # wrappers and data frames, of which a booster fed with arrays needs nothing. None in sys.modules makes an import
+    # fail as if the package were not there, which LightGBM expects.
+    blocked = [name for name in _OPTIONAL if name not in sys.modules]
+    for name in blocked:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module("lightgbm")
+    finally:
+        for name in blocked:
+            del sys.modules[name]
