@@ -37,8 +37,9 @@ format: .venv/dev ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/dev ## Time a full-size run beside hand-written polars and pandas scripts (about 15 minutes)
+bench: .venv/dev ## Time a full-size run beside hand-written scripts, and refreshes of a few files (about 15 minutes)
 	$(BIN)/python -m benchmarks.full_size
+	$(BIN)/python -m benchmarks.refresh
 
 lock: .venv/dev ## Resolve the locked requirements anew from pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) --group build -o requirements.lock pyproject.toml

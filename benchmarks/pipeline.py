@@ -1,4 +1,7 @@
-"""`stock-assets run` with what was measured as a line of JSON in place of its table; reads the same settings."""
+"""`stock-assets run` with what was measured as a line of JSON in place of its table; reads the same settings.
+
+`python -m benchmarks.pipeline [SELECTION]`, with Dagster's selection syntax.
+"""
 
 import json
 import sys
@@ -12,7 +15,7 @@ def main() -> None:
     """Run everything; the seconds are Dagster's own for each step."""
     settings = load_settings()
     with open_instance(settings) as instance:
-        outcome = run_full_refresh(instance, defs, None, None, lambda _asset, _message: None)
+        outcome = run_full_refresh(instance, defs, None, next(iter(sys.argv[1:]), None), lambda _asset, _message: None)
     if outcome.error:
         sys.exit(outcome.error)
     print(json.dumps({"seconds": outcome.seconds, "rows": outcome.metadata["features"]["dagster/row_count"]}))
