@@ -6,7 +6,7 @@ The caller brings the DuckDB connection; what is published here is renamed into 
 import glob
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from duckdb import DuckDBPyConnection
 
@@ -16,6 +16,7 @@ from stock_assets.ingest.snapshot import Changes, Manifest
 from stock_assets.layout import LETTERS, Layout
 from stock_assets.provenance import Stale, data_version
 from stock_assets.publishing import Report
+from stock_assets.restatements import find_restatements
 from stock_assets.statements import recipe, run
 
 
@@ -56,10 +57,10 @@ def update_combined(
 
     Raises `UserError` where a file was changed since the manifest was made.
     """
-    for statement in ("create_combined", "create_quarantine", "create_features"):
+    for statement in ("create_combined", "create_symbols", "create_quarantine", "create_quality", "create_features"):
         run(connection, statement)
     if changes.to_forget:
-        for statement in ("forget_rows", "forget_quarantine"):
+        for statement in ("forget_rows", "forget_symbols", "forget_quarantine"):
             run(connection, statement, files=changes.to_forget)
         run(connection, "checkpoint")
     run(connection, "create_source_files", manifest=str(layout.manifest))
@@ -69,6 +70,7 @@ def update_combined(
         run(connection, statement)
     if moved := changed_since(layout, manifest, changes.to_read):
         raise UserError(f"{len(moved)} files changed while they were read, first {moved[0]}: run again once they rest")
+    find_restatements(connection, layout.database, report)
 
 
 def _load(connection: DuckDBPyConnection, layout: Layout, manifest: Manifest, files: set[str], report: Report) -> None:
@@ -83,6 +85,7 @@ def _load(connection: DuckDBPyConnection, layout: Layout, manifest: Manifest, fi
             run(connection, "judge_rows")
             run(connection, "quarantine_rows")
             run(connection, "insert_combined", letter=letter)
+            run(connection, "describe_symbols", letter=letter, symbols=[file.symbol for file in chosen])
     if loadable:
         run(connection, "quarantine_lines")
 
@@ -101,17 +104,3 @@ def read_totals(connection: DuckDBPyConnection) -> Totals:
     """The balance that a database holds."""
     (row,) = run(connection, "totals")
     return Totals(*row)
-
-
-def unreconciled_files(connection: DuckDBPyConnection) -> list[str]:
-    """Files whose rows are neither all in `combined` nor in `quarantine`, with the counts; none when all is well."""
-    return [
-        f"{file}: {rows} rows, {kept} kept, {bad} quarantined"
-        for file, rows, kept, bad in run(connection, "unreconciled_files")
-    ]
-
-
-def quarantine_sample(connection: DuckDBPyConnection) -> list[dict[str, Any]]:
-    """A few entries of the quarantine for each reason."""
-    names = ("file", "line", "Date", "reason", "content")
-    return [dict(zip(names, row, strict=True)) for row in run(connection, "quarantine_sample")]

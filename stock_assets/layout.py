@@ -52,3 +52,11 @@ class Layout:
     def parquet(self, table: Table, letter: str) -> Path:
         """The one Parquet file of a letter; its name never changes, so replacing it is atomic."""
         return self.data_dir / "lake" / table / f"letter={letter}" / "part-0.parquet"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.data_dir / "lake" / "quarantine" / "part-0.parquet"
+
+    def restatements(self, before: str, after: str) -> Path:
+        """What one snapshot restated of another one, given by their versions."""
+        return self.data_dir / "lake" / "restatements" / f"{before}-{after}.parquet"

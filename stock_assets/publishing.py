@@ -56,7 +56,7 @@ def exclusive(layout: Layout, timeout: float, report: Report) -> Iterator[None]:
 
 def sweep(data_dir: Path) -> None:
     """Remove what a killed run left behind: everything named `*.tmp` where outputs are built, and DuckDB's logs."""
-    for place in (".", "raw", "lake/*/*", "models/*"):
+    for place in (".", "raw", "lake/*", "lake/*/*", "models/*"):
         for name in ("*.tmp", "*.tmp.wal"):
             for litter in data_dir.glob(f"{place}/{name}"):
                 _remove(litter)

@@ -1,9 +1,10 @@
 """`stock-assets run` on the terminal: progress while the job runs, and the closing table."""
 
+import re
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from stock_assets.definitions import defs
@@ -33,7 +34,8 @@ def run_with_report(settings: Settings, letters: tuple[str, str] | None, select:
 
         def show(asset: str, message: str) -> None:
             if asset:
-                progress.update(task, description=asset, detail=message)
+                done, total = _progress_of(message)
+                progress.update(task, description=asset, detail=message, completed=done, total=total)
             if asset and not console.is_terminal:
                 tell(f"{asset}: {message}")
 
@@ -58,24 +60,35 @@ def closing_table(outcome: Outcome) -> Table:
 def _data_lines(outcome: Outcome) -> Iterator[tuple[str, str]]:
     if combined := outcome.metadata.get("combined"):
         yield "files", f"{combined['files']:,} ({combined['files_quarantined']:,} quarantined)"
+        changes = [f"{combined[f'files {kind}']:,} {kind}" for kind in ("added", "changed", "removed")]
+        yield "since the last run", ", ".join(changes)
         for name in ("rows_read", "rows_kept", "rows_quarantined", "symbols"):
             yield name.replace("_", " "), f"{combined[name]:,}"
     if features := outcome.metadata.get("features"):
         yield "letters", f"{features['letters']}"
+        yield "letters that were up to date", f"{features['letters skipped']}"
 
 
 def _model_lines(outcome: Outcome) -> Iterator[tuple[str, str]]:
     if model := outcome.metadata.get("volume_model"):
-        yield "model version", model["version"] + (" (promoted)" if model["promoted"] else " (not promoted)")
+        state = "promoted" if model["promoted"] else "not promoted"
+        yield "model version", f"{model['version']} ({'trained' if model['trained'] else 'kept'}, {state})"
         yield f"skill against {BASELINE}", f"{model['skill']:+.2%} of its mean absolute error"
         volume, price = SELF_TEST[0]
         yield f"prediction for {INPUTS[0]}={volume:g}, {INPUTS[1]}={price:g}", f"{model['sample prediction']:,} shares"
+
+
+def _progress_of(message: str) -> tuple[float, float | None]:
+    """How much of how much is done, of a message that says `240 of 523`; no total for any other one."""
+    found = re.search(r"\b([\d.]+) of ([\d.]+)\b", message)
+    return (float(found[1]), float(found[2])) if found else (0, None)
 
 
 def _progress(console: Console) -> Progress:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
+        BarColumn(),
         TextColumn("{task.fields[detail]}"),
         TimeElapsedColumn(),
     )

@@ -83,12 +83,14 @@ class Settings(BaseSettings):
     automation: bool = Field(
         False, description="`true` starts the sensor on the source and the daily schedule; else the UI's switches do."
     )
-    poll_seconds: int = Field(30, ge=5, description="How often the sensor looks at the source.")
+    poll_seconds: int = Field(
+        30, ge=5, description="How often the sensor looks at the source; at Kaggle every ten minutes."
+    )
     settle_seconds: float = Field(
         60, ge=0, description="How long a folder or zip must stay as it is before the sensor takes a copy for done."
     )
     alert_webhook: SecretStr | None = Field(
-        None, description="Address that is sent a JSON `text` when a run fails, such as a Slack webhook."
+        None, description="Address that is sent a JSON `text` when a run fails, such as Slack's. It starts the sensor."
     )
     host: str = Field("127.0.0.1", description="Address that the UI and the service listen on.")
     dagster_port: Port = Field(3000, description="Port of the Dagster UI (`make dev`).")

@@ -29,7 +29,7 @@ def columns(connection: DuckDBPyConnection, name: str, **parameters: Any) -> dic
 
 
 def sql_hash() -> str:
-    """SHA-256 over all statements, which tells which SQL made a feature table."""
+    """SHA-256 over all statements but those in folders, which make no table: it tells which SQL made a table."""
     digest = hashlib.sha256()
     for path in sorted(FOLDER.glob("*.sql")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

@@ -53,7 +53,7 @@ def test_run_ends_with_a_table_of_what_it_made(done: Done) -> None:
     assert numbers[0] == numbers[1] + numbers[2] > 20_000
     assert numbers[2] == 6
     assert (table["symbols"], table["letters"]) == ("28", "25")
-    assert re.fullmatch(r"\d{8}T\d{12}-[0-9a-f]{8} \(promoted\)", table["model version"])
+    assert re.fullmatch(r"\d{8}T\d{12}-[0-9a-f]{8} \(trained, promoted\)", table["model version"])
     assert re.fullmatch(r"\+\d+\.\d+% of its mean absolute error", table["skill against vol_moving_avg"])
     prediction = table["prediction for vol_moving_avg=12345, adj_close_rolling_med=25"]
     assert re.fullmatch(r"\d{1,3}(,\d{3})* shares", prediction)
@@ -66,7 +66,7 @@ def test_run_tells_its_progress(done: Done) -> None:
     for asset in ("raw_files", "combined", "features", "volume_model"):
         assert f"{asset}: started" in lines
         assert any(re.fullmatch(rf"{asset}: done in [\d.]+ s", line) for line in lines)
-    assert any(line.startswith("features: letter C: 1 symbols") for line in lines)
+    assert any(line.startswith("features: letter C: 1 of 1 symbols") for line in lines)
 
 
 def test_the_run_is_in_the_instance_of_the_data_folder(done: Done) -> None:

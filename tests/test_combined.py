@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from stock_assets.layout import LETTERS, Layout
-from stock_assets.combined import quarantine_sample
+from stock_assets.quarantine import quarantine_sample
 from tests.conftest import HEADER, Built, build_tables, open_database, price_text, snapshot, write_market
 
 NUMBERS = ["Open", "High", "Low", "Close", "Adj Close", "Volume"]

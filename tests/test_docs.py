@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from stock_assets.layout import Table
+from stock_assets.quality_checks import CHECKS
 from stock_assets.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -40,6 +42,14 @@ def test_every_make_target_is_documented(target: str) -> None:
     text = _read("README.md") + _read("CONTRIBUTING.md")
 
     assert re.search(rf"make {target}(?![\w-])", text), f"`make {target}` is in neither README.md nor CONTRIBUTING.md"
+
+
+@pytest.mark.parametrize("table", CHECKS)
+def test_every_check_is_explained_as_it_is(table: Table) -> None:
+    text = _read("docs/operations.md")
+    for check in CHECKS[table]:
+        kind = "stops" if check.blocking else "warns"
+        assert f"| `{table}` | `{check.name}` | {kind} | {check.description} |" in text
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

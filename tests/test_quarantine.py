@@ -9,9 +9,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from stock_assets.combined import unreconciled_files, update_combined
+from stock_assets.combined import update_combined
 from stock_assets.ingest.snapshot import compare
 from stock_assets.layout import Layout
+from stock_assets.statements import run
 from tests.conftest import HEADER, price_text, snapshot, write_market
 
 SOUND = "1.5,2.5,1.25,2.0,1.75,100"
@@ -39,7 +40,8 @@ def load(root: Path, files: Mapping[str, str | bytes], data_dir: Path) -> Loaded
         bad = connection.execute(
             """SELECT file, "Date", line, reason, content, "rows" FROM quarantine ORDER BY ALL"""
         ).fetchall()
-        return Loaded(by_file(kept), by_file(bad), unreconciled_files(connection))
+        unreconciled = run(connection, "checks/combined/reconciled", files=list(manifest.fingerprints))
+        return Loaded(by_file(kept), by_file(bad), [file for file, *_ in unreconciled])
 
 
 def by_file(rows: list[Row]) -> dict[str, list[Row]]:

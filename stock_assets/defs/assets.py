@@ -9,24 +9,12 @@ from datetime import timedelta
 import dagster as dg
 
 from stock_assets.budget import thread_count
-from stock_assets.combined import (
-    export_combined,
-    published_version,
-    quarantine_sample,
-    read_totals,
-    unreconciled_files,
-    update_combined,
-)
+from stock_assets.combined import export_combined, published_version, read_totals, update_combined
+from stock_assets.contract import COMBINED_COLUMNS, FEATURE_COLUMNS, LETTER_COLUMN
+from stock_assets.defs.checks import check_results, check_specs, warning_counts
 from stock_assets.defs.partitions import letters
 from stock_assets.defs.resources import MarketDatabase, published_snapshot, writing
-from stock_assets.defs.schemas import (
-    COMBINED_COLUMNS,
-    FEATURE_COLUMNS,
-    LETTER_COLUMN,
-    feature_lineage,
-    table_schema,
-    table_value,
-)
+from stock_assets.defs.schemas import feature_lineage, table_schema, table_value
 from stock_assets.features import update_features
 from stock_assets.ingest.snapshot import compare, read_manifest
 from stock_assets.ingest.sources import refresh
@@ -34,6 +22,8 @@ from stock_assets.layout import LETTERS, Layout
 from stock_assets.learning.training import BASELINE
 from stock_assets.provenance import data_version, stale_letters
 from stock_assets.publishing import staged, staged_many
+from stock_assets.quality import inspect_combined, inspect_features, record, tomorrow
+from stock_assets.restatements import Restatements, staged_report
 from stock_assets.statements import recipe
 from stock_assets.volume_model import make_volume_model
 
@@ -47,7 +37,6 @@ warnings.filterwarnings("ignore", "Parameter `backfill_policy`", category=dg.Bet
     group_name="ingest",
     kinds={"csv"},
     owners=OWNERS,
-    retry_policy=dg.RetryPolicy(max_retries=3, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS),
 )
 def raw_files(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """Daily price files, one CSV a symbol, and the names of the securities.
@@ -79,14 +68,7 @@ def raw_files(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     owners=OWNERS,
     code_version=recipe(),
     metadata={"dagster/column_schema": table_schema(*COMBINED_COLUMNS, LETTER_COLUMN)},
-    check_specs=[
-        dg.AssetCheckSpec(
-            "reconciled",
-            asset="combined",
-            blocking=True,
-            description="Every row of every file is in `combined` or in `quarantine`; else nothing is published.",
-        )
-    ],
+    check_specs=check_specs("combined"),
 )
 def combined(
     context: dg.AssetExecutionContext, database: MarketDatabase
@@ -94,44 +76,48 @@ def combined(
     """All sound prices in one DuckDB table, one row per Symbol and Date.
 
     `market.duckdb` also holds `quarantine` (what was not loaded: file, line or key, reason), `source_files` (every
-    file with its rows read, kept and quarantined) and the view `features`. `lake/combined/letter=*` has the
-    table as Parquet. Only files that changed since the last run are read, and only their letters are written.
+    file with its rows read, kept and quarantined), `restatements` (what the last refresh changed of rows that were
+    there: also in `lake/restatements`, a file for each refresh) and the view `features`. `lake/combined/letter=*` has
+    the table as Parquet. Only files that changed since the last run are read, and only their letters are written.
     """
     with writing(context) as settings, ExitStack() as stack:
         layout = Layout(settings.data_dir)
         manifest = read_manifest(layout)
         before = published_snapshot(database, context.log.warning)
         changes = compare(before or {}, manifest.fingerprints)
-        if changes or before is None:
+        restated = Restatements()
+        fresh = bool(changes) or before is None
+        if fresh:
             file = stack.enter_context(staged(layout.database))
             if before:
                 shutil.copyfile(layout.database, file)
             connection = stack.enter_context(database.building(file))
             update_combined(connection, layout, manifest, changes, context.log.info)
+            restated = stack.enter_context(staged_report(connection, layout))
         else:
             connection = stack.enter_context(database.get_connection())
+        findings = inspect_combined(connection, manifest.fingerprints, tomorrow())
+        if fresh:
+            record(connection, findings)
+        yield from check_results(findings)
         stale = stale_letters(connection, layout, "combined", LETTERS)
         copies = stack.enter_context(staged_many(layout.parquet("combined", letter) for letter in stale))
         export_combined(connection, stale, dict(zip(stale, copies, strict=True)), context.log.info)
-        totals, bad_rows = read_totals(connection), quarantine_sample(connection)
-        offenders = unreconciled_files(connection)
-        balance = totals._asdict()
-        yield dg.AssetCheckResult(passed=not offenders, metadata=balance | {"files that do not add up": len(offenders)})
-        if offenders:
-            raise dg.Failure(
-                f"the rows of {len(offenders)} files do not add up, first {offenders[0]}: they changed while they "
-                "were read; nothing was published, run again",
-                allow_retries=False,
-            )
+        totals = read_totals(connection)
     yield dg.MaterializeResult(
-        metadata=balance
+        metadata=totals._asdict()
+        | warning_counts(findings)
         | {
             "dagster/row_count": totals.rows_kept,
             "files added": len(changes.added),
             "files changed": len(changes.changed),
             "files removed": len(changes.removed),
             "letters written": " ".join(stale) or "none",
-            "quarantine": table_value(bad_rows),
+            "symbols restated": restated.symbols,
+            "rows restated": restated.rows_changed,
+            "rows removed": restated.rows_removed,
+            "restated from": str(restated.since or "none"),
+            "restatements": table_value(list(restated.sample)),
         },
         data_version=dg.DataVersion(data_version(manifest)),
     )
@@ -149,8 +135,11 @@ def combined(
         "dagster/column_schema": table_schema(*COMBINED_COLUMNS, *FEATURE_COLUMNS, LETTER_COLUMN),
         "dagster/column_lineage": feature_lineage(dg.AssetKey("combined")),
     },
+    check_specs=check_specs("features"),
 )
-def features(context: dg.AssetExecutionContext, database: MarketDatabase) -> dg.MaterializeResult:
+def features(
+    context: dg.AssetExecutionContext, database: MarketDatabase
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
     """The two features of the model beside the prices, by SQL windows over 30 rows of a symbol.
 
     `vol_moving_avg` is the mean volume, `adj_close_rolling_med` the true median of the adjusted close. One Parquet
@@ -158,22 +147,25 @@ def features(context: dg.AssetExecutionContext, database: MarketDatabase) -> dg.
     does with letters whose prices have not changed.
     """
     keys = list(context.partition_keys)
-    with writing(context) as settings, database.get_connection() as connection:
+    with writing(context) as settings, database.published() as connection:
         layout = Layout(settings.data_dir)
+        version = published_version(connection)
         stale = stale_letters(connection, layout, "features", keys)
         with staged_many(layout.parquet("features", letter) for letter in stale) as copies:
             parquet = dict(zip(stale, copies, strict=True))
             facts = update_features(connection, keys, stale, parquet, context.log.info)
-        version = published_version(connection)
+            files = {letter: layout.parquet("features", letter) for letter in keys} | parquet
+            computed = [symbol for letter in stale.values() for symbol in letter.changed]
+            yield from check_results(inspect_features(connection, files, computed, version))
     for letter in facts:
         context.add_asset_metadata(letter._asdict(), partition_key=letter.letter)
     # Dagster's own keys speak of the whole table, or of one partition; some letters are neither.
     rows_key = {1: "dagster/partition_row_count", len(LETTERS): "dagster/row_count"}.get(len(keys), "rows of the run")
-    return dg.MaterializeResult(
+    yield dg.MaterializeResult(
         metadata={
             rows_key: sum(letter.rows for letter in facts),
             "letters": sum(letter.rows > 0 for letter in facts),
-            "letters skipped": sum(letter.skipped for letter in facts),
+            "letters skipped": sum(letter.skipped and letter.rows > 0 for letter in facts),
             "symbols of the run": sum(letter.symbols for letter in facts),
             "by letter": table_value([letter._asdict() for letter in facts]),
         },
@@ -200,9 +192,9 @@ def volume_model(context: dg.AssetExecutionContext, database: MarketDatabase) ->
 
     It learns log(Volume / vol_moving_avg), split by time with a gap of 30 trading days. Each version is a folder in
     `models/volume_model` with its manifest and metrics; `latest.json` moves to it only if it beats the baseline
-    "volume = vol_moving_avg" on the test window.
+    "volume = vol_moving_avg" on the test window. The version before is kept where the features have not changed.
     """
-    with writing(context) as settings, database.get_connection() as connection:
+    with writing(context) as settings, database.published() as connection:
         model = make_volume_model(
             connection, settings, thread_count(settings), context.asset_key.to_user_string(), context.run.run_id
         )
@@ -211,6 +203,7 @@ def volume_model(context: dg.AssetExecutionContext, database: MarketDatabase) ->
     return dg.MaterializeResult(
         metadata={
             "version": model.version,
+            "trained": model.kept is None,
             "promoted": model.promoted,
             "skill": model.skill,
             "sample prediction": round(model.manifest["self_test"]["outputs"][0]),

@@ -15,7 +15,14 @@ from stock_assets.combined import published_files
 from stock_assets.errors import TransientError, UserError, first_line
 from stock_assets.layout import Layout
 from stock_assets.publishing import Report, exclusive
+from stock_assets.quality_checks import MAKE_ANEW
 from stock_assets.settings import Settings, load_settings
+from stock_assets.statements import run
+
+RETRY_WAITS = (30, 90, 270)
+"""Seconds before each further try of a step. (Dagster's `RetryPolicy` would also try again what the user stopped.)"""
+DAMAGE = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
+"""What DuckDB raises, among other causes, for a file of its own that was changed from outside."""
 
 
 class MarketDatabase(DuckDBResource):
@@ -34,6 +41,14 @@ class MarketDatabase(DuckDBResource):
         if not path.exists():
             raise UserError(f"{path} is missing: materialize combined first")
         with self._connect(str(path), read_only=True) as connection:
+            yield connection
+
+    @contextmanager
+    def published(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """`get_connection`, for who goes on from it. Raises `UserError` for tables of older statements too."""
+        with self.get_connection() as connection:
+            if published_files(connection) is None:
+                raise UserError("market.duckdb was made by another version of this program: materialize combined first")
             yield connection
 
     @contextmanager
@@ -59,25 +74,36 @@ class MarketDatabase(DuckDBResource):
 
 def published_snapshot(database: MarketDatabase, report: Report) -> dict[str, str] | None:
     """Fingerprints by file of the published tables; None where there are none that a refresh can go on from."""
-    if not Layout(load_settings().data_dir).database.exists():
+    path = Layout(load_settings().data_dir).database
+    if not path.exists():
         return None
     try:
         with database.get_connection() as connection:
-            return published_files(connection)
+            ((size,),) = run(connection, "database_size")
+            if path.stat().st_size >= size:
+                return published_files(connection)
+            fault = "it has lost its end"
     except duckdb.Error as error:
-        report(f"the published database is made anew, for it cannot be read: {first_line(error)}")
-        return None
+        fault = first_line(error)
+    report(f"the published database is made anew, for it cannot be read: {fault}")
+    return None
 
 
 @contextmanager
 def writing(context: dg.AssetExecutionContext) -> Iterator[Settings]:
     """The settings, and the data folder for this step alone.
 
-    What the user may mend (their input, the disk, DuckDB's limits) fails the step with one line.
+    What the user may mend (their input, the disk, DuckDB's limits) fails the step with one line. What may pass has it
+    tried again first, after `RETRY_WAITS`.
     """
     try:
         settings = load_settings()
         with exclusive(Layout(settings.data_dir), settings.lock_timeout, context.log.warning):
             yield settings
     except (UserError, OSError, duckdb.Error) as error:
-        raise dg.Failure(first_line(error), allow_retries=isinstance(error, TransientError)) from error
+        if isinstance(error, TransientError) and context.retry_number < len(RETRY_WAITS):
+            wait = RETRY_WAITS[context.retry_number]
+            context.log.warning(f"{first_line(error)}: trying again in {wait} s")
+            raise dg.RetryRequested(len(RETRY_WAITS), wait) from error
+        remedy = f"; if it comes again, {MAKE_ANEW}" if isinstance(error, DAMAGE) else ""
+        raise dg.Failure(first_line(error) + remedy, allow_retries=False) from error

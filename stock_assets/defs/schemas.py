@@ -4,25 +4,10 @@ from typing import Any
 
 import dagster as dg
 
-COMBINED_COLUMNS = (
-    ("Symbol", "VARCHAR", "The file's name before `.csv`, which is the column NASDAQ Symbol of the meta file."),
-    ("Security Name", "VARCHAR", "From `symbols_valid_meta.csv`; NULL where the symbol is not in it."),
-    ("Date", "DATE", "Trading day."),
-    ("Open", "DOUBLE", "First price of the day in dollars, adjusted for splits; 0 where unknown."),
-    ("High", "DOUBLE", "Highest price of the day in dollars, adjusted for splits."),
-    ("Low", "DOUBLE", "Lowest price of the day in dollars, adjusted for splits."),
-    ("Close", "DOUBLE", "Last price of the day in dollars, adjusted for splits."),
-    ("Adj Close", "DOUBLE", "Last price in dollars, adjusted for splits and dividends; later ones restate it."),
-    ("Volume", "BIGINT", "Shares traded."),
-)
-LETTER_COLUMN = ("letter", "VARCHAR", "The partition: the symbol's first letter, or 0.")
-FEATURE_COLUMNS = (
-    ("vol_moving_avg", "DOUBLE", "Mean of Volume over the row and the 29 before it; NULL on the first 29 rows."),
-    ("adj_close_rolling_med", "DOUBLE", "Median of Adj Close over the same 30 rows; NULL on the first 29 rows."),
-)
+from stock_assets.contract import COMBINED_COLUMNS, LETTER_COLUMN, Column
 
 
-def table_schema(*columns: tuple[str, str, str]) -> dg.TableSchema:
+def table_schema(*columns: Column) -> dg.TableSchema:
     return dg.TableSchema([dg.TableColumn(name, type=kind, description=text) for name, kind, text in columns])
 
 

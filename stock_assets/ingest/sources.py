@@ -27,7 +27,7 @@ def refresh(settings: Settings, report: Report) -> Manifest:
     elif settings.source == "kaggle":
         manifest = _kaggle(settings, layout, report)
     else:
-        path = _source_path(settings)
+        path = source_path(settings)
         manifest = _folder(settings, layout, path, report) if path.is_dir() else _zip(settings, layout, path, report)
     write_manifest(layout, manifest)
     _remove_other_snapshots(layout, manifest)
@@ -35,13 +35,30 @@ def refresh(settings: Settings, report: Report) -> Manifest:
     return manifest
 
 
-def _source_path(settings: Settings) -> Path:
+def source_path(settings: Settings) -> Path:
+    """The user's folder or zip. Raises `UserError` where there is none."""
     path = settings.source_path
     if path is None:
         raise UserError("STOCK_ASSETS_SOURCE=folder needs STOCK_ASSETS_SOURCE_PATH: a folder or a zip")
     if not path.exists():
         raise UserError(f"STOCK_ASSETS_SOURCE_PATH={path}: there is no such folder or zip")
     return path.resolve()
+
+
+def zip_origin(path: Path) -> str:
+    """What a snapshot of this zip has as its origin."""
+    return f"zip {sha256_of(path)}"
+
+
+def kaggle_origin(version: str) -> str:
+    """What a snapshot of `owner/name/versions/N` has as its origin."""
+    return f"kaggle {version}"
+
+
+def demo_origin(settings: Settings) -> str:
+    """What a snapshot of the generated market has as its origin: the settings, and the code that generates it."""
+    code = "".join(sha256_of(path)[:8] for path in sorted(Path(__file__).parent.glob("demo*.py")))
+    return f"demo files={settings.demo_files} start={settings.demo_start} seed={settings.demo_seed} code={code}"
 
 
 def _folder(settings: Settings, layout: Layout, path: Path, report: Report) -> Manifest:
@@ -57,7 +74,7 @@ def _zip(settings: Settings, layout: Layout, path: Path, report: Report) -> Mani
         report(f"unpacking {path}")
         archive.extract(path, root)
 
-    return _snapshot(settings, layout, f"zip {sha256_of(path)}", fill)
+    return _snapshot(settings, layout, zip_origin(path), fill)
 
 
 def _kaggle(settings: Settings, layout: Layout, report: Report) -> Manifest:
@@ -68,12 +85,11 @@ def _kaggle(settings: Settings, layout: Layout, report: Report) -> Manifest:
         report(f"unpacking {path}")
         archive.extract(path, root)
 
-    return _snapshot(settings, layout, f"kaggle {version}", fill)
+    return _snapshot(settings, layout, kaggle_origin(version), fill)
 
 
 def _demo(settings: Settings, layout: Layout, report: Report) -> Manifest:
     files, start, seed = settings.demo_files, settings.demo_start, settings.demo_seed
-    code = "".join(sha256_of(path)[:8] for path in sorted(Path(__file__).parent.glob("demo*.py")))
 
     def fill(root: Path) -> None:
         def progress(done: int, total: int) -> None:
@@ -81,7 +97,7 @@ def _demo(settings: Settings, layout: Layout, report: Report) -> Manifest:
 
         demo.write_market(root, files, start, seed, thread_count(settings), progress)
 
-    return _snapshot(settings, layout, f"demo files={files} start={start} seed={seed} code={code}", fill)
+    return _snapshot(settings, layout, demo_origin(settings), fill)
 
 
 def _current(layout: Layout) -> Manifest | None:

@@ -12,6 +12,8 @@ from stock_assets.defs.running import Outcome, run_full_refresh
 from tests.helpers import demo_settings, in_force, letter_files
 
 LETTERS = {"C", "D", "E", "F"}
+OUTDATED = {"C", "D"}
+"""Letters whose files are of other symbols before the backfill; F is as it should be, and E has no rows."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", params=["features", None], ids=["features alone", "whole job"])
 def done(request: pytest.FixtureRequest, tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Backfill:
     data_dir = Path(shutil.copytree(tables, tmp_path_factory.mktemp("copy") / "data"))
+    for letter in OUTDATED:
+        shutil.copy(data_dir / "lake/features/letter=A/part-0.parquet", data_dir / f"lake/features/letter={letter}")
     return backfill(data_dir, request.param)
 
 
@@ -71,13 +75,21 @@ def test_exactly_these_partitions_are_recorded(done: Backfill) -> None:
 
 
 def test_the_other_letters_are_not_written(done: Backfill) -> None:
-    assert {letter for letter in done.after if done.after[letter] != done.before[letter]} == {"C", "D", "F"}
+    assert {letter for letter in done.after if done.after[letter] != done.before[letter]} == OUTDATED
 
 
-def test_the_bytes_are_the_same_as_before(done: Backfill) -> None:
+def test_the_bytes_are_those_of_a_run_of_all_letters(done: Backfill, tables: Path) -> None:
+    whole = letter_files(tables, "features")
     assert {letter: file[0] for letter, file in done.after.items()} == {
-        letter: file[0] for letter, file in done.before.items()
+        letter: file[0] for letter, file in whole.items()
     }
+
+
+def test_each_letter_has_its_facts(done: Backfill) -> None:
+    rows = [dict(record.data) for record in done.outcome.metadata["features"]["by letter"].records]
+    assert {row["letter"]: row["skipped"] for row in rows} == {"C": False, "D": False, "E": True, "F": True}
+    assert all((row["rows"] > 0) == (row["letter"] != "E") and row["seconds"] >= 0 for row in rows)
+    assert {row["letter"]: row["symbols"] == row["symbols_computed"] for row in rows}["C"]
 
 
 def test_the_empty_letter_has_no_file(done: Backfill) -> None:

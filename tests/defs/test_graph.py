@@ -1,11 +1,6 @@
 """The whole graph on a small demo market: its shape, its outputs, its metadata, and how it fails."""
 
-import json
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -14,85 +9,19 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from stock_assets import registry
 from stock_assets.definitions import defs
 from stock_assets.layout import LETTERS
+from tests.defs.graph_runs import Refreshed, checks, execute, failures, metadata, records
 from tests.helpers import (
     count_csv_rows,
     demo_settings,
     digests,
     folder_settings,
-    in_force,
     litter,
-    query,
     table_hash,
     tables_differ,
     write_constant_volume,
 )
 
 PRICES = ["Symbol", "Security Name", "Date", "Open", "High", "Low", "Close", "Adj Close", "Volume"]
-
-
-def execute(variables: dict[str, str], select: list[str] | None = None) -> dg.ExecuteInProcessResult:
-    with in_force(variables), dg.DagsterInstance.ephemeral() as instance:
-        return defs.resolve_job_def("full_refresh").execute_in_process(
-            instance=instance,
-            asset_selection=[dg.AssetKey(name) for name in select] if select else None,
-            raise_on_error=False,
-        )
-
-
-def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
-    event = result.asset_materializations_for_node(asset)[0]
-    return {name: value.value for name, value in event.metadata.items()}
-
-
-def check(result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluation:
-    (found,) = [evaluation for evaluation in result.get_asset_check_evaluations() if evaluation.check_name == name]
-    return found
-
-
-def failures(result: dg.ExecuteInProcessResult) -> dict[str, str]:
-    """Each failed step and what it says."""
-    found = {}
-    for event in result.all_events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            assert data.user_failure_data is not None, data.error
-            found[str(event.step_key)] = str(data.user_failure_data.description)
-    return found
-
-
-def records(table: Any) -> list[dict[str, Any]]:
-    return [dict(record.data) for record in table.records]
-
-
-@dataclass(frozen=True)
-class Refreshed:
-    data_dir: Path
-    result: dg.ExecuteInProcessResult
-    files: dict[str, str]
-
-    @property
-    def models(self) -> Path:
-        return self.data_dir / "models" / "volume_model"
-
-    @property
-    def source(self) -> Path:
-        return self.data_dir / json.loads((self.data_dir / "raw/manifest.json").read_text())["root"]
-
-    def query(self, statement: str) -> list[tuple[Any, ...]]:
-        return query(self.data_dir / "market.duckdb", statement)
-
-
-@pytest.fixture(scope="module")
-def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Refreshed:
-    data_dir = tmp_path_factory.mktemp("graph") / "data"
-    result = execute(demo_settings(data_dir, threads=2))
-    return Refreshed(data_dir, result, digests(data_dir))
-
-
-@pytest.fixture
-def copied(refreshed: Refreshed, tmp_path: Path) -> Path:
-    """A data folder of the test's own, in the state after the first run."""
-    return Path(shutil.copytree(refreshed.data_dir, tmp_path / "data"))
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +43,7 @@ def test_assets_are_these(graph: AssetGraph) -> None:
     assert shape == {
         "raw_files": ([], "ingest", {"csv"}, owners),
         "combined": (["raw_files"], "tables", {"duckdb", "sql", "parquet"}, owners),
+        "quarantine": (["combined"], "tables", {"duckdb", "sql", "parquet"}, owners),
         "features": (["combined"], "tables", {"duckdb", "sql", "parquet"}, owners),
         "volume_model": (["features"], "models", {"lightgbm", "python"}, owners),
     }
@@ -129,8 +59,15 @@ def test_only_features_are_partitioned_and_in_one_run(graph: AssetGraph) -> None
 
 
 def test_checks_and_jobs_are_these(graph: AssetGraph) -> None:
-    checks = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
-    assert checks == {("combined", "reconciled"), ("volume_model", "beats_baseline")}
+    names = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
+    assert {asset: {name for of, name in names if of == asset} for asset, _ in names} == {
+        "combined": {
+            "schema", "reconciled", "unique_dates", "one_letter", "no_future_dates",
+            "zero_volumes", "bad_prices", "high_below_low", "long_gaps", "stale_symbols", "missing_names",
+        },
+        "features": {"schema", "complete", "warm_up", "spot_check"},
+        "volume_model": {"beats_baseline"},
+    }  # fmt: skip
     jobs = {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
     assert jobs == {"full_refresh"}
 
@@ -142,33 +79,20 @@ def test_every_asset_is_described(graph: AssetGraph) -> None:
 def test_one_run_makes_everything(refreshed: Refreshed) -> None:
     assert refreshed.result.success
     steps = [str(event.step_key) for event in refreshed.result.all_events if event.is_step_success]
-    assert steps == ["raw_files", "combined", "features", "volume_model"]
+    assert steps == ["raw_files", "combined", "features", "quarantine", "volume_model"]
     assert litter(refreshed.data_dir) == []
 
 
 def test_every_row_of_every_file_is_accounted_for(refreshed: Refreshed) -> None:
-    reconciled = check(refreshed.result, "reconciled")
-    numbers = {name: value.value for name, value in reconciled.metadata.items()}
-    assert reconciled.passed
+    numbers = metadata(refreshed.result, "combined")
+    assert checks(refreshed.result, "combined")["reconciled"].passed
     assert numbers["rows_read"] == count_csv_rows(refreshed.source)
     assert numbers["rows_read"] == numbers["rows_kept"] + numbers["rows_quarantined"]
     assert numbers["files"] == len(list(refreshed.source.glob("*/*.csv"))) == 30
-    assert numbers["files that do not add up"] == 0
     assert refreshed.query("SELECT count(*) FROM combined") == [(numbers["rows_kept"],)]
     assert refreshed.query("SELECT sum(rows) FROM quarantine") == [(numbers["rows_quarantined"],)]
     assert metadata(refreshed.result, "raw_files")["dagster/row_count"] == numbers["rows_read"]
-    assert metadata(refreshed.result, "combined")["dagster/row_count"] == numbers["rows_kept"]
-
-
-def test_quarantine_shows_each_file_with_its_reason(refreshed: Refreshed) -> None:
-    shown = {(row["file"], row["reason"]) for row in records(metadata(refreshed.result, "combined")["quarantine"])}
-    missing = "missing Open, High, Low, Close, Adj Close, Volume"
-    assert shown == {
-        ("etfs/EMPTY.csv", "empty file"),
-        ("stocks/HEAD.csv", "only a header, no rows"),
-        ("stocks/GAPS.csv", missing),
-        ("stocks/DUPE.csv", "duplicate Date, a later line has it too"),
-    } | ({("stocks/REDO.csv", missing)} & shown)
+    assert numbers["dagster/row_count"] == numbers["rows_kept"]
 
 
 def test_features_metadata_tells_of_each_letter(refreshed: Refreshed) -> None:
@@ -179,7 +103,7 @@ def test_features_metadata_tells_of_each_letter(refreshed: Refreshed) -> None:
     assert {row["letter"]: row["rows"] for row in table if row["rows"]} == counted
     assert values["dagster/row_count"] == sum(counted.values())
     assert values["letters"] == len(counted)
-    assert values["symbols"] == refreshed.query('SELECT count(DISTINCT "Symbol") FROM combined')[0][0]
+    assert values["symbols of the run"] == refreshed.query('SELECT count(DISTINCT "Symbol") FROM combined')[0][0]
 
 
 def test_declared_columns_are_those_of_the_tables(graph: AssetGraph, refreshed: Refreshed) -> None:
@@ -230,7 +154,7 @@ def test_the_promoted_version_is_on_disk(refreshed: Refreshed) -> None:
 
 
 def test_a_better_model_passes_its_check(refreshed: Refreshed) -> None:
-    beats = check(refreshed.result, "beats_baseline")
+    beats = checks(refreshed.result, "volume_model")["beats_baseline"]
     assert beats.passed
     assert beats.metadata["skill"].value == metadata(refreshed.result, "volume_model")["skill"]
 
@@ -239,20 +163,7 @@ def test_a_second_run_gives_the_same_bytes(refreshed: Refreshed, copied: Path) -
     result = execute(demo_settings(copied, threads=2))
     assert result.success
     assert digests(copied) == refreshed.files
-    models = digests(copied, "models/volume_model/*/model.txt")
-    assert len(models) == 2
-    assert len(set(models.values())) == 1
-
-
-@pytest.fixture
-def unchanged(copied: Path) -> Iterator[None]:
-    """Whatever the test does, nothing that is published changes."""
-    published = ("lake/*/*/*.parquet", "market.duckdb", "models/*/latest.json")
-    before = [digests(copied, pattern) for pattern in published]
-    assert all(before)
-    yield
-    assert [digests(copied, pattern) for pattern in published] == before
-    assert litter(copied) == []
+    assert len(digests(copied, "models/volume_model/*/model.txt")) == 1
 
 
 def test_a_missing_source_fails_with_its_line(tmp_path: Path) -> None:
@@ -270,33 +181,40 @@ def test_a_missing_source_leaves_what_was_published(copied: Path, tmp_path: Path
     assert (copied / "raw/manifest.json").read_bytes() == manifest
 
 
-def _changed(copied: Path) -> Path:
+def _counted(copied: Path) -> tuple[Path, dict[str, str]]:
+    """A price file that has changed since the last run, counted by `raw_files`, and the settings of that run."""
     (path,) = (copied / "raw").glob("*/stocks/T.csv")
-    return path
+    with path.open("a") as file:
+        file.write("2020-04-02,1,1,1,1,1,1\n")
+    variables = folder_settings(copied, path.parents[1])
+    assert execute(variables, ["raw_files"]).success
+    return path, variables
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_a_file_that_grew_after_it_was_counted_stops_the_run(copied: Path) -> None:
-    path = _changed(copied)
+def test_a_file_that_grew_after_it_was_counted_stops_the_run(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, variables = _counted(copied)
     rows = len(path.read_text().splitlines()) - 1
     with path.open("a") as file:
-        file.write("2020-04-02,1,1,1,1,1,1\n")
-    result = execute(demo_settings(copied), ["combined"])
+        file.write("2020-04-03,1,1,1,1,1,1\n")
+    # As where the change is so quick that the times of the file do not tell it.
+    monkeypatch.setattr("stock_assets.combined.changed_since", lambda *_: [])
+    result = execute(variables, ["combined"])
     assert not result.success
-    reconciled = check(result, "reconciled")
-    assert not reconciled.passed
-    assert reconciled.metadata["files that do not add up"].value == 1
+    assert not checks(result, "combined")["reconciled"].passed
     line = failures(result)["combined"]
-    assert f"stocks/T.csv: {rows} rows, {rows + 1} kept, 0 quarantined" in line
-    assert "nothing was published" in line
+    assert line.startswith("the check reconciled failed: 1 of 30 files (3.3 %)")
+    assert f"file stocks/T.csv, rows {rows}, rows_kept {rows + 1}, rows_quarantined 0" in line
+    assert "nothing was published: run again once the files rest" in line
     assert "\n" not in line
     assert result.asset_materializations_for_node("combined") == []
 
 
 @pytest.mark.usefixtures("unchanged")
 def test_a_file_that_went_after_it_was_counted_stops_the_run(copied: Path) -> None:
-    _changed(copied).unlink()
-    result = execute(demo_settings(copied), ["combined", "features"])
+    path, variables = _counted(copied)
+    path.unlink()
+    result = execute(variables, ["combined", "features"])
     assert not result.success
     assert [event.step_key for event in result.all_events if event.is_step_failure] == ["combined"]
 
@@ -305,7 +223,7 @@ def test_a_model_that_does_not_beat_the_baseline_is_not_promoted(copied: Path, t
     before = (copied / "models/volume_model/latest.json").read_bytes()
     result = execute(folder_settings(copied, write_constant_volume(tmp_path / "constant")))
     assert result.success
-    assert not check(result, "beats_baseline").passed
+    assert not checks(result, "volume_model")["beats_baseline"].passed
     assert (copied / "models/volume_model/latest.json").read_bytes() == before
     values = metadata(result, "volume_model")
     assert (values["promoted"], values["skill"] <= 0) == (False, True)

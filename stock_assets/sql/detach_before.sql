@@ -1,0 +1,2 @@
+-- The published database is let go.
+DETACH before;
