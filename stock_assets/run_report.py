@@ -21,6 +21,7 @@ from stock_assets.volume_model import SELF_TEST
 def run_with_report(settings: Settings, letters: tuple[str, str] | None, select: str | None) -> None:
     """Run the job and print what came of it. Raises `UserError` with the one line of a failure."""
     console = Console()
+    has_bar = console.is_terminal  # asked before the bar takes over stdout
 
     def tell(message: str) -> None:
         console.print(message, soft_wrap=True)
@@ -33,10 +34,10 @@ def run_with_report(settings: Settings, letters: tuple[str, str] | None, select:
         task = progress.add_task("starting", detail="")
 
         def show(asset: str, message: str) -> None:
-            if asset:
+            if asset and has_bar:
                 done, total = _progress_of(message)
                 progress.update(task, description=asset, detail=message, completed=done, total=total)
-            if asset and not console.is_terminal:
+            elif asset:
                 tell(f"{asset}: {message}")
 
         outcome = run_full_refresh(instance, defs, letters, select, show)

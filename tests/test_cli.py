@@ -1,11 +1,14 @@
 """The command line in processes of its own: what is printed, and with which exit code it ends."""
 
+import os
+import pty
 import re
 import signal
 import socket
 import subprocess
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -257,3 +260,22 @@ def test_an_interrupted_run_says_so_and_leaves_no_litter(tmp_path: Path, sent: s
     assert run.returncode == 130
     assert stderr == "stock-assets: stopped; what was published before is unchanged\n"
     assert litter(data_dir) == []
+
+
+def test_on_a_terminal_there_is_a_bar_in_place_of_lines(tmp_path: Path) -> None:
+    """A run whose standard output is a pseudo-terminal."""
+    reader, writer = pty.openpty()
+    variables = child_environment(demo_settings(tmp_path / "data")) | {"TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen([COMMAND, "run", "--select", "raw_files"], env=variables, cwd=tmp_path, stdout=writer) as run:
+        os.close(writer)
+        shown = b""
+        with suppress(OSError):  # the end of a terminal that nobody writes to any more
+            while chunk := os.read(reader, 65536):
+                shown += chunk
+        os.close(reader)
+    text = shown.decode()
+
+    assert run.returncode == 0
+    assert "━" in text
+    assert "raw_files: started" not in text
+    assert "seconds for raw_files" in text

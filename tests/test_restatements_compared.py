@@ -68,7 +68,7 @@ def frame(rows: dict[int, tuple[int, ...]]) -> pd.DataFrame:
     return values.assign(Date=days)[["Date", *PRICES, "Volume"]].sort_values("Date")
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(before=markets, after=markets)
 def test_any_two_snapshots_are_compared_as_by_pandas(
     tmp_path_factory: pytest.TempPathFactory, before: dict[str, Any], after: dict[str, Any]

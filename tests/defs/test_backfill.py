@@ -70,7 +70,7 @@ def test_exactly_these_partitions_are_recorded(done: Backfill) -> None:
     assert sorted(map(str, done.partitions)) == sorted(LETTERS)
     facts = done.outcome.metadata["features"]
     assert facts["letters"] == 3
-    assert facts["rows"] > 0
+    assert facts["rows of the run"] > 0
     assert "dagster/row_count" not in facts
 
 
