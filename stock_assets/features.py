@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import duckdb
 from duckdb import DuckDBPyConnection
 
+from stock_assets.errors import first_line
 from stock_assets.provenance import Stale
 from stock_assets.publishing import Report
 from stock_assets.statements import run
@@ -44,16 +46,20 @@ def update_features(
         computed = stale[letter].changed if letter in stale else []
         if rows and letter in stale:
             report(f"letter {letter}: {len(computed)} of {symbols} symbols, {rows} rows")
-            _write(connection, letter, stale[letter], parquet[letter])
+            _write(connection, letter, stale[letter], parquet[letter], report)
         seconds = time.perf_counter() - start
         facts.append(LetterFacts(letter, rows, symbols, len(computed), letter not in stale, seconds))
     return facts
 
 
-def _write(connection: DuckDBPyConnection, letter: str, stale: Stale, path: Path) -> None:
+def _write(connection: DuckDBPyConnection, letter: str, stale: Stale, path: Path, report: Report) -> None:
     target = {"letter": letter, "path": str(path), "made_from": stale.made_from}
     if stale.kept:
         kept = {"present": str(stale.present), "kept": stale.kept}
-        run(connection, "refresh_features", **target, **kept, changed=stale.changed)
-    else:
-        run(connection, "export_features", **target)
+        try:
+            run(connection, "refresh_features", **target, **kept, changed=stale.changed)
+        except duckdb.Error as error:
+            report(f"letter {letter}: all symbols, for {stale.present} cannot be read: {first_line(error)}")
+        else:
+            return
+    run(connection, "export_features", **target)

@@ -15,8 +15,8 @@ PRICE_COLUMNS = ("Date", "Open", "High", "Low", "Close", "Adj Close", "Volume")
 
 def letter_of(symbol: str) -> str:
     """The partition of a symbol: its first letter in upper case, or `0`."""
-    first = symbol[:1].upper()
-    return first if first in LETTERS else "0"
+    first = symbol[:1]
+    return first.upper() if first.isascii() and first.isalpha() else "0"
 
 
 @dataclass(frozen=True)

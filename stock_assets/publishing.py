@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ from stock_assets.layout import Layout
 
 Report = Callable[[str], None]
 """Told in a line what is going on."""
+
+Stage = Callable[[Path], Path]
+"""Gives the temporary name of a file that is to be published at a path."""
 
 
 @contextmanager
@@ -82,14 +85,20 @@ def staged(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def staged_many(paths: Iterable[Path]) -> Iterator[list[Path]]:
+def staging() -> Iterator[Stage]:
     """Like `staged` for several files: all are built first, then moved one right after the other.
 
-    Where the block built no file the old one is removed: that output is empty now.
+    Where the block built no file for a path the old one is removed: that output is empty now.
     """
     with ExitStack() as stack:
-        pairs = [(stack.enter_context(scratch(path)), path) for path in paths]
-        yield [temporary for temporary, _ in pairs]
+        pairs: list[tuple[Path, Path]] = []
+
+        def stage(path: Path) -> Path:
+            temporary = stack.enter_context(scratch(path))
+            pairs.append((temporary, path))
+            return temporary
+
+        yield stage
         for temporary, path in pairs:
             if temporary.exists():
                 temporary.replace(path)

@@ -14,7 +14,7 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from stock_assets.contract import CHECKED
-from stock_assets.errors import UserError
+from stock_assets.errors import UserError, first_line
 from stock_assets.layout import LETTERS, Table
 from stock_assets.quality_checks import CHECKS, Check
 from stock_assets.spot_check import SAMPLE, spot_check
@@ -85,7 +85,7 @@ def inspect_features(
     """Check the features of some letters in their Parquet files; a letter without rows should have none.
 
     `computed` are the symbols whose windows were just computed. With another `version` of the tables other rows are
-    sampled.
+    sampled. Raises `UserError` for a file that cannot be read.
     """
     paths = [glob.escape(str(path)) for path in files.values() if path.exists()]
     rows = dict(run(connection, "checks/features/file_rows", files=paths)) if paths else {}
@@ -105,7 +105,21 @@ def inspect_features(
             return spot_check(connection, _named_in(SAMPLE, parameters))
         return _offenders(connection, f"checks/features/{check.name}", parameters), totals[check.unit]
 
-    return list(_findings("features", look, before={}))
+    try:
+        return list(_findings("features", look, before={}))
+    except duckdb.Error as error:
+        damaged = [path for path in files.values() if path.exists() and not _is_readable(connection, path)]
+        if not damaged:
+            raise
+        raise UserError(f"{damaged[0]} cannot be read ({first_line(error)}): remove it and run again") from error
+
+
+def _is_readable(connection: DuckDBPyConnection, path: Path) -> bool:
+    try:
+        connection.execute(sql("checks/features/read_all"), {"file": glob.escape(str(path))}).fetchall()
+    except duckdb.Error:
+        return False
+    return True
 
 
 def record(connection: DuckDBPyConnection, findings: list[Finding]) -> None:

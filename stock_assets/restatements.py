@@ -13,7 +13,7 @@ import duckdb
 
 from stock_assets.errors import first_line
 from stock_assets.layout import Layout
-from stock_assets.publishing import Report, staged_many
+from stock_assets.publishing import Report, Stage
 from stock_assets.statements import run
 
 
@@ -61,13 +61,11 @@ def _compare(connection: duckdb.DuckDBPyConnection, report: Report) -> None:
         run(connection, "insert_restatements", letter=letter)
 
 
-@contextmanager
-def staged_report(connection: duckdb.DuckDBPyConnection, layout: Layout) -> Iterator[Restatements]:
-    """The report of a new database; if there is one, its Parquet file is published when the block succeeds."""
+def export_restatements(connection: duckdb.DuckDBPyConnection, layout: Layout, stage: Stage) -> Restatements:
+    """The report of a new database; if it has anything, it also goes to its Parquet file."""
     ((before, after, *totals),) = run(connection, "restatement_totals")
     sample = tuple(entry for (entry,) in run(connection, "restatement_sample"))
     restated = Restatements(*totals)._replace(sample=sample)
-    with staged_many([layout.restatements(before, after)] if restated.symbols else []) as copies:
-        for copy in copies:
-            run(connection, "export_restatements", path=str(copy))
-        yield restated
+    if restated.symbols:
+        run(connection, "export_restatements", path=str(stage(layout.restatements(before, after))))
+    return restated

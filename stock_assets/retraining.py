@@ -17,7 +17,7 @@ from stock_assets.learning.volume import INPUTS
 from stock_assets.provenance import read_made_from, stale_letters
 from stock_assets.registry import sha256_of
 from stock_assets.settings import Settings
-from stock_assets.statements import run
+from stock_assets.statements import recipe, run
 
 LIBRARIES = ("lightgbm", "numpy", "duckdb")
 MIN_NEW_ROWS = 1000
@@ -53,11 +53,11 @@ def describe_data(connection: DuckDBPyConnection, layout: Layout, files: dict[st
 
 
 def method(settings: Settings) -> str:
-    """A hash of all that makes a model besides its data: this code, the settings of the split, the libraries."""
+    """A hash of all that makes a model besides its data: code, statements, the settings of the split, libraries."""
     folder = Path(__file__).parent
     code = [sha256_of(path) for path in (folder / "volume_model.py", *sorted((folder / "learning").glob("*.py")))]
     libraries = [version(name) for name in LIBRARIES]
-    parts = [code, libraries, settings.train_share, settings.validation_share]
+    parts = [code, recipe(), libraries, settings.train_share, settings.validation_share]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -73,7 +73,7 @@ def reason_to_keep(
         return None
     if last["data"]["fingerprint"] == data["fingerprint"]:
         return "the features are those that it was trained on"
-    share = abs(data["rows"] - last["data"]["rows"]) / data["rows"]
+    share = abs(data["rows"] - last["data"]["rows"]) / max(data["rows"], 1)
     if share >= settings.retrain_share:
         return None
     few = f"{share:.2%} of the feature rows are new, less than STOCK_ASSETS_RETRAIN_SHARE={settings.retrain_share:g}"

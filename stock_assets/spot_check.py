@@ -1,6 +1,6 @@
 """A sample of published features computed again in another way: from `combined`, by numpy."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -28,12 +28,13 @@ def spot_check(connection: DuckDBPyConnection, parameters: Mapping[str, Any]) ->
     """
     table = columns(connection, SAMPLE, **parameters)
     rng = np.random.default_rng(int.from_bytes(parameters["version"].encode()))
-    offenders, rows = [], 0
+    offenders: list[dict[str, Any]] = []
+    rows = 0
     for symbol_rows in _by_symbol(table):
         last = len(symbol_rows["Symbol"]) - 1
         chosen = np.unique(np.append(rng.integers(0, last, ROWS_PER_SYMBOL - 1, endpoint=True), last))
         rows += len(chosen)
-        offenders += [row for place in chosen if (row := _differs(symbol_rows, int(place)))]
+        offenders += _offenders(symbol_rows, chosen)
     return offenders, rows
 
 
@@ -44,17 +45,26 @@ def _by_symbol(table: Rows) -> Iterator[Rows]:
         yield {name: values[start:end] for name, values in table.items()}
 
 
-def _differs(rows: Rows, place: int) -> dict[str, Any] | None:
-    """The row at that place, beside what was expected there, if it is not that."""
-    window = slice(place - WINDOW + 1, place + 1)
-    full = place >= WINDOW - 1
+def _offenders(rows: Rows, places: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
+    """Those of the rows at these places whose features are not what was expected there, beside that."""
     expected = {
-        "vol_moving_avg": float(np.mean(rows["Volume"][window])) if full else np.nan,
-        "adj_close_rolling_med": float(np.median(rows["Adj Close"][window])) if full else np.nan,
+        "vol_moving_avg": _over_windows(np.mean, rows["Volume"], places),
+        "adj_close_rolling_med": _over_windows(np.median, rows["Adj Close"], places),
     }
-    found = {name: float(np.ma.filled(rows[name][place], np.nan)) for name in expected}
-    if all(np.isclose(found[name], expected[name], rtol=TOLERANCE, atol=0, equal_nan=True) for name in expected):
-        return None
-    key = {name: str(rows[name][place]) for name in ("letter", "Symbol")}
-    day = {"Date": str(np.datetime64(rows["Date"][place], "D"))}
-    return key | day | found | {f"expected {name}": value for name, value in expected.items()}
+    found = {name: np.ma.filled(rows[name][places].astype(np.float64), np.nan) for name in expected}
+    same = [np.isclose(found[name], expected[name], rtol=TOLERANCE, atol=0, equal_nan=True) for name in expected]
+    for index in np.flatnonzero(~np.all(same, axis=0)):
+        key = {name: str(rows[name][places[index]]) for name in ("letter", "Symbol")}
+        day = {"Date": str(np.datetime64(rows["Date"][places[index]], "D"))}
+        values = {name: float(found[name][index]) for name in found}
+        yield key | day | values | {f"expected {name}": float(expected[name][index]) for name in expected}
+
+
+def _over_windows(statistic: Callable[..., Floats], values: NDArray[Any], places: NDArray[np.int64]) -> Floats:
+    """A statistic of the rows up to each place, shape (n,); NaN where they are fewer than `WINDOW`."""
+    result = np.full(len(places), np.nan)
+    full = places >= WINDOW - 1
+    if full.any():
+        windows = np.lib.stride_tricks.sliding_window_view(np.asarray(values, np.float64), WINDOW)
+        result[full] = statistic(windows[places[full] - (WINDOW - 1)], axis=1)
+    return result

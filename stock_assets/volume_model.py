@@ -95,9 +95,11 @@ def _promote(folder: Path, manifest: dict[str, Any], asset_key: str, run_id: str
 
 
 def _served_version(folder: Path) -> str | None:
-    """The promoted version, None where there is none or the pointer is broken."""
+    """The promoted version, None where there is none or the service would refuse it."""
     try:
         pointer = registry.read_pointer(folder)
+        if pointer:
+            registry.verify(folder, pointer)
     except registry.RegistryError:
         return None
     return pointer.version if pointer else None

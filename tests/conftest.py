@@ -19,7 +19,7 @@ from stock_assets.ingest.snapshot import Manifest, compare, write_manifest
 from stock_assets.ingest.sources import refresh
 from stock_assets.layout import LETTERS, Layout
 from stock_assets.provenance import stale_letters
-from stock_assets.publishing import staged_many
+from stock_assets.publishing import staged, staging
 from stock_assets.settings import PREFIX, Settings
 
 # How long an example takes says more of the machine than of the code.
@@ -79,15 +79,17 @@ def snapshot(layout: Layout, root: Path) -> Manifest:
 
 def build_tables(layout: Layout, manifest: Manifest) -> Totals:
     """Publish the database and the Parquet files of both tables from nothing, as the assets do."""
-    with staged_many([layout.database]) as (file,), duckdb.connect(str(file)) as connection:
+    with staged(layout.database) as file, duckdb.connect(str(file)) as connection:
         update_combined(connection, layout, manifest, compare({}, manifest.fingerprints), _silent)
     with open_database(layout) as connection:
         stale = stale_letters(connection, layout, "combined", LETTERS)
-        with staged_many(layout.parquet("combined", letter) for letter in stale) as copies:
-            export_combined(connection, stale, dict(zip(stale, copies, strict=True)), _silent)
+        with staging() as stage:
+            copies = {letter: stage(layout.parquet("combined", letter)) for letter in stale}
+            export_combined(connection, stale, copies, _silent)
         stale = stale_letters(connection, layout, "features", LETTERS)
-        with staged_many(layout.parquet("features", letter) for letter in stale) as copies:
-            update_features(connection, LETTERS, stale, dict(zip(stale, copies, strict=True)), _silent)
+        with staging() as stage:
+            copies = {letter: stage(layout.parquet("features", letter)) for letter in stale}
+            update_features(connection, LETTERS, stale, copies, _silent)
         return read_totals(connection)
 
 

@@ -11,7 +11,8 @@ from stock_assets.layout import LETTERS, Layout, letter_of
 
 @pytest.mark.parametrize(
     ("symbol", "letter"),
-    [("A", "A"), ("ZZZ", "Z"), ("brk", "B"), ("3DX", "0"), ("^VIX", "0"), ("Ärz", "0"), ("ß", "0"), ("", "0")],
+    [("A", "A"), ("ZZZ", "Z"), ("brk", "B"), ("3DX", "0"), ("^VIX", "0"), ("Ärz", "0"), ("ß", "0"), ("", "0")]
+    + [(f"{letter}A", "0") for letter in "\u017f\u0131"],  # a long s and an i without a dot: S and I in upper case
 )
 def test_letter_of_a_symbol(symbol: str, letter: str) -> None:
     assert letter_of(symbol) == letter

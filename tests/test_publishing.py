@@ -12,7 +12,7 @@ import pytest
 
 from stock_assets.errors import UserError
 from stock_assets.layout import Layout
-from stock_assets.publishing import exclusive, scratch, staged, staged_many, sweep, write_json
+from stock_assets.publishing import exclusive, scratch, staged, staging, sweep, write_json
 from tests.conftest import write_market
 
 HOLD = """
@@ -79,7 +79,8 @@ def test_what_is_left_in_scratch_goes(tmp_path: Path, kind: str) -> None:
 
 def test_many_are_published_together(tmp_path: Path) -> None:
     paths = [tmp_path / name / "part" for name in "abc"]
-    with staged_many(paths) as copies:
+    with staging() as stage:
+        copies = [stage(path) for path in paths]
         for number, copy in enumerate(copies):
             copy.write_text(str(number), "utf-8")
         assert tree(tmp_path).keys() == {str(copy.relative_to(tmp_path)) for copy in copies}
@@ -91,8 +92,9 @@ def test_many_are_all_old_after_a_failure(tmp_path: Path) -> None:
     write_market(tmp_path, {"a": "old", "b": "old"})
 
     def stop_halfway() -> None:
-        with staged_many([tmp_path / "a", tmp_path / "b", tmp_path / "c"]) as copies:
-            copies[0].write_text("new", "utf-8")
+        with staging() as stage:
+            stage(tmp_path / "a").write_text("new", "utf-8")
+            stage(tmp_path / "b")
             raise StoppedError
 
     with pytest.raises(StoppedError):
@@ -103,8 +105,9 @@ def test_many_are_all_old_after_a_failure(tmp_path: Path) -> None:
 
 def test_an_output_that_got_empty_is_removed(tmp_path: Path) -> None:
     write_market(tmp_path, {"a": "old", "b": "old"})
-    with staged_many([tmp_path / "a", tmp_path / "b"]) as (copy, _):
-        copy.write_text("new", "utf-8")
+    with staging() as stage:
+        stage(tmp_path / "a").write_text("new", "utf-8")
+        stage(tmp_path / "b")
 
     assert tree(tmp_path) == {"a": "new"}
 

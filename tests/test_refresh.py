@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import shutil
 import time
 from collections.abc import Callable
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pytest
 
+from stock_assets.combined import Totals, read_totals
 from stock_assets.definitions import defs
 from stock_assets.defs.running import Outcome, run_full_refresh
 from stock_assets.ingest.inspection import CLOCK_TICK
@@ -197,6 +200,72 @@ def test_what_is_lost_or_damaged_is_made_again(market: Path, harm: Callable[[Pat
     assert published(market / "data") == before
 
 
+def flip(path: Path) -> None:
+    """Other bytes in the first half of a Parquet file, whose end still says what it was made of."""
+    content = bytearray(path.read_bytes())
+    for place in range(8, len(content) // 2):
+        content[place] ^= 0x5A
+    path.write_bytes(content)
+
+
+def test_a_damaged_file_of_unchanged_features_is_told_with_what_to_do(market: Path) -> None:
+    before = published(market / "data")
+    path = market / "data/lake/features/letter=A/part-0.parquet"
+    flip(path)
+    outcome = refresh(market / "data", market / "market")
+    assert outcome.error is not None
+    assert outcome.error.startswith(f"features: {path} cannot be read (")
+    assert outcome.error.endswith("): remove it and run again")
+
+    path.unlink()
+    assert refresh(market / "data", market / "market").error is None
+    assert published(market / "data") == before
+
+
+def test_a_damaged_file_is_not_carried_on(market: Path) -> None:
+    flip(market / "data/lake/features/letter=A/part-0.parquet")
+    write_market(market / "market", {"stocks/AA.csv": price_text(41)})
+
+    assert refresh(market / "data", market / "market").error is None
+    assert published(market / "data") == from_nothing(market / "market", market / "other")
+
+
+def test_a_disk_that_is_full_at_the_last_moment_publishes_nothing(
+    market: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def full(connection: duckdb.DuckDBPyConnection) -> Totals:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, limits[1]))
+        return read_totals(connection)
+
+    write_market(market / "market", {"stocks/AA.csv": price_text(41)})
+    before = times(market / "data")
+    monkeypatch.setattr("stock_assets.defs.assets.read_totals", full)
+    try:
+        outcome = refresh(market / "data", market / "market", "*combined")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert outcome.error is not None
+    assert "File too large" in outcome.error
+    assert times(market / "data") == before
+    assert not litter(market / "data")
+
+
+def test_a_file_that_changes_right_after_it_was_written_publishes_nothing(
+    market: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stock_assets.ingest.inspection.CLOCK_TICK", 3_600_000_000_000)
+    write_market(market / "market", {"stocks/AA.csv": price_text(41)})
+    assert refresh(market / "data", market / "market", "raw_files").error is None
+    write_market(market / "market", {"stocks/AA.csv": price_text(41).replace("1000", "9999")})
+    outcome = refresh(market / "data", market / "market", "combined")
+
+    assert outcome.error is not None
+    assert "changed while they were read, first stocks/AA.csv" in outcome.error
+
+
 def test_other_statements_make_everything_anew(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = times(market / "data")
     for module in ("combined", "provenance"):
@@ -230,5 +299,5 @@ def test_the_database_does_not_grow_with_every_refresh(market: Path) -> None:
         sizes.append((market / "data" / "market.duckdb").stat().st_size)
     assert sizes[-1] <= sizes[1] * 1.5
     assert query(market / "data" / "market.duckdb", "SELECT count(*) FROM combined WHERE \"Symbol\" = 'AA'") == [
-        (4001,)
+        (4000,)
     ]

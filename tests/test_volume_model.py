@@ -279,6 +279,30 @@ def test_a_kept_version_is_promoted_where_none_is_served(
     assert served.version == first.version
 
 
+def test_a_promoted_version_that_the_service_would_refuse_is_replaced(demo_layout: Layout, layout: Layout) -> None:
+    make(take_features(demo_layout, layout))
+    replace_volume(layout, '"Volume" // 3')
+    second = make(layout)
+    model = folder_of(layout) / second.version / "model.txt"
+    model.write_bytes(model.read_bytes()[:-100])
+    make(layout, retrain_share=0.05)
+
+    pointer = read_pointer(folder_of(layout))
+    assert pointer is not None
+    assert pointer.version != second.version
+    verify(folder_of(layout), pointer)
+
+
+def test_other_statements_train_again_whatever_the_share(
+    demo_layout: Layout, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make(take_features(demo_layout, layout), retrain_share=0.5)
+    monkeypatch.setattr("stock_assets.retraining.recipe", lambda: "another one")
+    second = make(layout, retrain_share=0.5)
+
+    assert second.version != first.version
+
+
 def test_a_version_that_was_promoted_by_hand_stays(demo_layout: Layout, layout: Layout) -> None:
     first = make(take_features(demo_layout, layout))
     second = make(layout, train_share=0.6)

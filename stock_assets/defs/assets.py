@@ -1,9 +1,7 @@
 """The assets: raw_files -> combined -> features [by letter] -> volume_model. The work is done elsewhere."""
 
-import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import timedelta
 
 import dagster as dg
@@ -11,9 +9,9 @@ import dagster as dg
 from stock_assets.budget import thread_count
 from stock_assets.combined import export_combined, published_version, read_totals, update_combined
 from stock_assets.contract import COMBINED_COLUMNS, FEATURE_COLUMNS, LETTER_COLUMN
-from stock_assets.defs.checks import check_results, check_specs, warning_counts
+from stock_assets.defs.checks import blocking_results, check_results, check_specs, warning_counts
 from stock_assets.defs.partitions import letters
-from stock_assets.defs.resources import MarketDatabase, published_snapshot, writing
+from stock_assets.defs.resources import MarketDatabase, published_snapshot, refreshing, writing
 from stock_assets.defs.schemas import feature_lineage, table_schema, table_value
 from stock_assets.features import update_features
 from stock_assets.ingest.snapshot import compare, read_manifest
@@ -21,9 +19,9 @@ from stock_assets.ingest.sources import refresh
 from stock_assets.layout import LETTERS, Layout
 from stock_assets.learning.training import BASELINE
 from stock_assets.provenance import data_version, stale_letters
-from stock_assets.publishing import staged, staged_many
+from stock_assets.publishing import staging
 from stock_assets.quality import inspect_combined, inspect_features, record, tomorrow
-from stock_assets.restatements import Restatements, staged_report
+from stock_assets.restatements import Restatements, export_restatements
 from stock_assets.statements import recipe
 from stock_assets.volume_model import make_volume_model
 
@@ -33,31 +31,29 @@ OWNERS = ["team:market-data"]
 warnings.filterwarnings("ignore", "Parameter `backfill_policy`", category=dg.BetaWarning)
 
 
-@dg.asset(
-    group_name="ingest",
-    kinds={"csv"},
-    owners=OWNERS,
-)
+@dg.asset(group_name="ingest", kinds={"csv"}, owners=OWNERS)
 def raw_files(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """Daily price files, one CSV a symbol, and the names of the securities.
 
     `STOCK_ASSETS_SOURCE` chooses where they come from: `demo` generates a market, `folder` reads yours (a folder
-    where it stands, or a zip, unpacked). `raw/manifest.json` lists every file with its size, SHA-256 and number of
-    rows; a snapshot that is already in place is used again.
+    where it stands, or a zip, unpacked), `kaggle` downloads a dataset. `raw/manifest.json` lists every file with its
+    size, SHA-256 and number of rows; a snapshot that is already in place is used again.
     """
     with writing(context) as settings:
         manifest = refresh(settings, context.log.info)
     return dg.MaterializeResult(
         metadata={
             "source": manifest.source,
+            "origin": manifest.origin,
             "version": manifest.version,
             "folder": dg.MetadataValue.path(manifest.folder(Layout(settings.data_dir))),
             "files": len(manifest.files),
+            "files read": manifest.files_read,
             "unsound files": len(manifest.files) - len(manifest.loadable),
             "bytes": sum(file.size for file in manifest.files),
             "dagster/row_count": sum(file.rows for file in manifest.files),
         },
-        data_version=dg.DataVersion(manifest.version),
+        data_version=dg.DataVersion(manifest.data_version),
     )
 
 
@@ -80,30 +76,25 @@ def combined(
     there: also in `lake/restatements`, a file for each refresh) and the view `features`. `lake/combined/letter=*` has
     the table as Parquet. Only files that changed since the last run are read, and only their letters are written.
     """
-    with writing(context) as settings, ExitStack() as stack:
+    with writing(context) as settings:
         layout = Layout(settings.data_dir)
         manifest = read_manifest(layout)
         before = published_snapshot(database, context.log.warning)
         changes = compare(before or {}, manifest.fingerprints)
         restated = Restatements()
-        fresh = bool(changes) or before is None
-        if fresh:
-            file = stack.enter_context(staged(layout.database))
-            if before:
-                shutil.copyfile(layout.database, file)
-            connection = stack.enter_context(database.building(file))
-            update_combined(connection, layout, manifest, changes, context.log.info)
-            restated = stack.enter_context(staged_report(connection, layout))
-        else:
-            connection = stack.enter_context(database.get_connection())
-        findings = inspect_combined(connection, manifest.fingerprints, tomorrow())
-        if fresh:
-            record(connection, findings)
-        yield from check_results(findings)
-        stale = stale_letters(connection, layout, "combined", LETTERS)
-        copies = stack.enter_context(staged_many(layout.parquet("combined", letter) for letter in stale))
-        export_combined(connection, stale, dict(zip(stale, copies, strict=True)), context.log.info)
-        totals = read_totals(connection)
+        with staging() as stage, refreshing(database, layout, stage, before, changes) as (connection, anew):
+            if anew:
+                update_combined(connection, layout, manifest, changes, context.log.info)
+                restated = export_restatements(connection, layout, stage)
+            findings = inspect_combined(connection, manifest.fingerprints, tomorrow())
+            if anew:
+                record(connection, findings)
+            yield from blocking_results(findings)
+            stale = stale_letters(connection, layout, "combined", LETTERS)
+            copies = {letter: stage(layout.parquet("combined", letter)) for letter in stale}
+            export_combined(connection, stale, copies, context.log.info)
+            totals = read_totals(connection)
+    yield from check_results(findings)
     yield dg.MaterializeResult(
         metadata=totals._asdict()
         | warning_counts(findings)
@@ -151,12 +142,14 @@ def features(
         layout = Layout(settings.data_dir)
         version = published_version(connection)
         stale = stale_letters(connection, layout, "features", keys)
-        with staged_many(layout.parquet("features", letter) for letter in stale) as copies:
-            parquet = dict(zip(stale, copies, strict=True))
-            facts = update_features(connection, keys, stale, parquet, context.log.info)
-            files = {letter: layout.parquet("features", letter) for letter in keys} | parquet
+        with staging() as stage:
+            copies = {letter: stage(layout.parquet("features", letter)) for letter in stale}
+            facts = update_features(connection, keys, stale, copies, context.log.info)
+            files = {letter: layout.parquet("features", letter) for letter in keys} | copies
             computed = [symbol for letter in stale.values() for symbol in letter.changed]
-            yield from check_results(inspect_features(connection, files, computed, version))
+            findings = inspect_features(connection, files, computed, version)
+            yield from blocking_results(findings)
+    yield from check_results(findings)
     for letter in facts:
         context.add_asset_metadata(letter._asdict(), partition_key=letter.letter)
     # Dagster's own keys speak of the whole table, or of one partition; some letters are neither.

@@ -17,8 +17,14 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
     ]
 
 
+def blocking_results(findings: list[Finding]) -> Iterator[dg.AssetCheckResult]:
+    """Nothing where all is well; else all results and then `UserError`, so that nothing is published."""
+    if any(finding.check.blocking and not finding.passed for finding in findings):
+        yield from check_results(findings)
+        require(findings)
+
+
 def check_results(findings: list[Finding]) -> Iterator[dg.AssetCheckResult]:
-    """A result for each finding; then, if a blocking check failed, `UserError`, so that nothing is published."""
     for finding in findings:
         yield dg.AssetCheckResult(
             check_name=finding.check.name,
@@ -27,7 +33,6 @@ def check_results(findings: list[Finding]) -> Iterator[dg.AssetCheckResult]:
             description=finding.line,
             metadata=_metadata(finding),
         )
-    require(findings)
 
 
 def warning_counts(findings: list[Finding]) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """What assets are given: the DuckDB connection, and the right to write to the data folder."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,9 @@ from pydantic import Field
 from stock_assets.budget import duckdb_memory_limit, thread_count
 from stock_assets.combined import published_files
 from stock_assets.errors import TransientError, UserError, first_line
+from stock_assets.ingest.snapshot import Changes
 from stock_assets.layout import Layout
-from stock_assets.publishing import Report, exclusive
+from stock_assets.publishing import Report, Stage, exclusive
 from stock_assets.quality_checks import MAKE_ANEW
 from stock_assets.settings import Settings, load_settings
 from stock_assets.statements import run
@@ -52,10 +54,20 @@ class MarketDatabase(DuckDBResource):
             yield connection
 
     @contextmanager
-    def building(self, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection to a new file, for its one writer."""
-        with self._connect(str(path), read_only=False) as connection:
-            yield connection
+    def building(self, path: Path, start: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to a new file, which may `start` as a copy, for its one writer.
+
+        Raises `duckdb.Error` where not all of it reached the disk.
+        """
+        if start:
+            shutil.copyfile(start, path)
+        try:
+            with self._connect(str(path), read_only=False) as connection:
+                yield connection
+                # Closing does it too, but says nothing where the disk is full and some rows stay behind.
+                run(connection, "checkpoint")
+        finally:
+            path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
 
     @contextmanager
     def _connect(self, database: str, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -87,6 +99,22 @@ def published_snapshot(database: MarketDatabase, report: Report) -> dict[str, st
         fault = first_line(error)
     report(f"the published database is made anew, for it cannot be read: {fault}")
     return None
+
+
+@contextmanager
+def refreshing(
+    database: MarketDatabase, layout: Layout, stage: Stage, before: dict[str, str] | None, changes: Changes
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool]]:
+    """A connection to the database that is to be published, and whether it is another one than the published one.
+
+    Without `changes` since `before` it is the published one. Else it begins as its copy, or as nothing.
+    """
+    if before is not None and not changes:
+        with database.get_connection() as connection:
+            yield connection, False
+    else:
+        with database.building(stage(layout.database), layout.database if before else None) as connection:
+            yield connection, True
 
 
 @contextmanager

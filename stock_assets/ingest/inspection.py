@@ -17,6 +17,8 @@ HEADER = ",".join(PRICE_COLUMNS)
 
 CLOCK_TICK = 100_000_000
 """Nanoseconds within which two changes of a file may bear the same time."""
+COARSE_TICK = 2_000_000_000
+"""The same where the file system counts in whole milliseconds, or in seconds."""
 
 
 def inspect(source: str, origin: str, root: Path, threads: int, known: Manifest | None = None) -> Manifest:
@@ -53,11 +55,17 @@ def inspect(source: str, origin: str, root: Path, threads: int, known: Manifest 
 def changed_since(layout: Layout, manifest: Manifest, files: set[str]) -> list[str]:
     """Which of these files are no longer as the manifest describes them."""
     folder = manifest.folder(layout)
-    return [
-        file.file
-        for file in manifest.files
-        if file.file in files and file.stamp and _stamp(folder / file.file) != file.stamp
-    ]
+    return [file.file for file in manifest.files if file.file in files and _has_changed(folder / file.file, file)]
+
+
+def _has_changed(path: Path, file: RawFile) -> bool:
+    """By its stamp; a file that was too new for one is read again."""
+    if file.stamp:
+        return _stamp(path) != file.stamp
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() != file.sha256
+    except OSError:
+        return file.size > 0  # what could not be read before has no size
 
 
 def _price_files(root: Path) -> Iterator[Path]:
@@ -81,7 +89,8 @@ def _stamp(path: Path) -> str:
     except OSError:
         return ""
     last = max(status.st_mtime_ns, status.st_ctime_ns)
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}" if time.time_ns() - last > CLOCK_TICK else ""
+    tick = CLOCK_TICK if last % 1_000_000 else COARSE_TICK
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}" if time.time_ns() - last > tick else ""
 
 
 def _describe(path: Path, known: RawFile | None) -> RawFile:

@@ -63,23 +63,26 @@ class Client(kaggle_api_extended.KaggleApi):  # type: ignore[misc]
 
 @contextmanager
 def in_one_line(dataset: str) -> Iterator[None]:
-    """What the client raises as `BusyError` where it may pass, and as `UserError` where the user must mend it."""
+    """What the client raises as `BusyError` where it may pass, and as `UserError` where the user must mend it.
+
+    Without the cause, which may hold a signed address or the token, and which Dagster would store.
+    """
     try:
         yield
     except requests.HTTPError as error:
         with cast("requests.Response", error.response) as response:
-            raise _refusal(dataset, error, response) from error
+            raise _refusal(dataset, error, response) from None
     except (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as error:
         slow = isinstance(error, requests.Timeout) or "timed out" in str(error)
         what = "Kaggle did not answer in time" if slow else "the connection to Kaggle failed or broke off"
-        raise BusyError(f"{what} when asked for {dataset}") from error
-    except json.JSONDecodeError as error:
-        raise BusyError(f"Kaggle did not answer in JSON when asked for {dataset}") from error
+        raise BusyError(f"{what} when asked for {dataset}") from None
+    except json.JSONDecodeError:
+        raise BusyError(f"Kaggle did not answer in JSON when asked for {dataset}") from None
     except OSError as error:
         # Not its file name: the client looks whether KAGGLE_API_TOKEN names a file, which may fail with the token.
-        raise UserError(f"the Kaggle client failed on {dataset}: {error.strerror or type(error).__name__}") from error
-    except SystemExit as error:
-        raise UserError(f"the Kaggle client gave up on {dataset} without a reason: {REMEDY}") from error
+        raise UserError(f"the Kaggle client failed on {dataset}: {error.strerror or type(error).__name__}") from None
+    except SystemExit:
+        raise UserError(f"the Kaggle client gave up on {dataset} without a reason: {REMEDY}") from None
 
 
 def _refusal(dataset: str, error: requests.HTTPError, response: requests.Response) -> UserError:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stock_assets.ingest.kaggle_client import Client
 
 
-def current_version(dataset: str, tries: int = TRIES) -> str:
+def current_version(dataset: str, report: Report, tries: int = TRIES) -> str:
     """The version to use now, as `owner/name/versions/N`: the one that `dataset` names, or else Kaggle's current one.
 
     Raises `UserError` for missing or wrong credentials and for a dataset that is not there, `TransientError` where
@@ -31,10 +31,10 @@ def current_version(dataset: str, tries: int = TRIES) -> str:
         return dataset
 
     def ask() -> int:
-        with _client(dataset, _silent) as client:
+        with _client(dataset, report) as client:
             return client.current_version_number(*dataset.split("/"))
 
-    return f"{dataset}/versions/{patiently(ask, _silent, tries)}"
+    return f"{dataset}/versions/{patiently(ask, report, tries)}"
 
 
 def download(version: str, folder: Path, report: Report) -> Path:
@@ -130,7 +130,3 @@ def _fault(path: Path) -> str | None:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _silent(_: str) -> None:
-    pass

@@ -78,7 +78,7 @@ def _zip(settings: Settings, layout: Layout, path: Path, report: Report) -> Mani
 
 
 def _kaggle(settings: Settings, layout: Layout, report: Report) -> Manifest:
-    version = kaggle_dataset.current_version(settings.kaggle_dataset)
+    version = kaggle_dataset.current_version(settings.kaggle_dataset, report)
 
     def fill(root: Path) -> None:
         path = kaggle_dataset.download(version, layout.raw / "download", report)

@@ -132,7 +132,7 @@ def _look_at_folder(settings: Settings, path: Path) -> Look:
     def is_published(manifest: Manifest) -> bool:
         if manifest.origin != str(path):
             return False
-        if any(stats.get(file.file, (-1,))[0] != file.size for file in manifest.loadable):
+        if any((stats.get(file.file) or (-1,))[0] != file.size for file in manifest.loadable):
             return False  # told by the sizes alone, without reading a market whose every file has grown
         return inspect("folder", str(path), path, thread_count(settings), manifest).version == manifest.version
 
@@ -158,7 +158,7 @@ def _ask_kaggle(dataset: str, before: Answer | None, now: float) -> Answer:
     if before and before.dataset == dataset and 0 <= now - before.at < ASK_SECONDS:
         return before
     try:
-        return Answer(dataset=dataset, at=now, version=kaggle_dataset.current_version(dataset, tries=1))
+        return Answer(dataset=dataset, at=now, version=kaggle_dataset.current_version(dataset, lambda _: None, tries=1))
     except UserError as error:
         return Answer(dataset=dataset, at=now, problem=first_line(error))
 

@@ -11,6 +11,7 @@ from stock_assets import combined, features
 from stock_assets.defs.partitions import range_tags
 from stock_assets.layout import Layout
 from stock_assets.provenance import Stale, read_made_from
+from stock_assets.publishing import Report
 from stock_assets.quality_checks import COMBINED, FEATURES
 from stock_assets.statements import run, sql
 from tests.defs.graph_runs import Refreshed, checks, execute, failures, metadata, records, steps
@@ -99,8 +100,10 @@ def test_a_blocking_check_of_combined_stops_the_run(copied: Path, monkeypatch: p
 def test_a_blocking_check_of_features_stops_the_run(copied: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     write = features._write
 
-    def write_and_harm(connection: duckdb.DuckDBPyConnection, letter: str, stale: Stale, path: Path) -> None:
-        write(connection, letter, stale, path)
+    def write_and_harm(
+        connection: duckdb.DuckDBPyConnection, letter: str, stale: Stale, path: Path, report: Report
+    ) -> None:
+        write(connection, letter, stale, path, report)
         harm(path, HARMS_OF_FEATURES[name])
 
     variables = more_rows(copied)

@@ -8,6 +8,7 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from stock_assets import registry
 from stock_assets.definitions import defs
+from stock_assets.ingest.snapshot import Manifest
 from stock_assets.layout import LETTERS
 from tests.defs.graph_runs import Refreshed, checks, execute, failures, metadata, records
 from tests.helpers import (
@@ -238,3 +239,12 @@ def test_letters_that_lost_their_rows_lose_their_files(copied: Path, tmp_path: P
     for table in ("combined", "features"):
         names = {path.parent.name for path in copied.glob(f"lake/{table}/*/*.parquet")}
         assert names == {"letter=A", "letter=Z"}
+
+
+def test_the_version_of_a_dataset_is_that_of_the_raw_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = Manifest(source="kaggle", origin="kaggle a/b/versions/3", version="0123", root=tmp_path, files=[])
+    monkeypatch.setattr("stock_assets.defs.assets.refresh", lambda *_: manifest)
+    result = execute(demo_settings(tmp_path / "data"), ["raw_files"])
+
+    (event,) = result.asset_materializations_for_node("raw_files")
+    assert event.tags["dagster/data_version"] == "a/b/versions/3"

@@ -95,7 +95,7 @@ def test_what_the_client_uses_is_found(home: Path, monkeypatch: Patch, store: Ca
     from kaggle.api.kaggle_api_extended import KaggleApi  # type: ignore[import-untyped]  # noqa: PLC0415
 
     monkeypatch.setattr(KaggleApi, "config", str(home / ".kaggle" / "kaggle.json"))
-    assert current_version("alice/market") == "alice/market/versions/4"
+    assert current_version("alice/market", print) == "alice/market/versions/4"
 
 
 @pytest.mark.parametrize("place", ["KAGGLE_CONFIG_DIR", "XDG_CONFIG_HOME", "HOME"])
