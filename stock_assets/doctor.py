@@ -36,7 +36,9 @@ class Finding(NamedTuple):
 def examine(console: Console) -> bool:
     """Print every check; True when nothing needs mending."""
     findings = list(_findings())
-    table = Table("", "what", "found", "what to do", title="stock-assets doctor", title_justify="left")
+    table = Table(title="stock-assets doctor", title_justify="left")
+    for name in ("", "what", "found", "what to do"):
+        table.add_column(name, overflow="fold")
     for finding in findings:
         table.add_row("[red]✗[/]" if finding.remedy else "[green]✓[/]", finding.subject, finding.found, finding.remedy)
     console.print(table)

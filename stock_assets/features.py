@@ -47,7 +47,7 @@ def update_features(
         if rows and letter in stale:
             report(f"letter {letter}: {len(computed)} of {symbols} symbols, {rows} rows")
             _write(connection, letter, stale[letter], parquet[letter], report)
-        seconds = time.perf_counter() - start
+        seconds = round(time.perf_counter() - start, 3)
         facts.append(LetterFacts(letter, rows, symbols, len(computed), letter not in stale, seconds))
     return facts
 

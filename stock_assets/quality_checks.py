@@ -53,6 +53,7 @@ COMBINED = (
     Check("high_below_low", "rows", "Days whose highest price, where it is known, is below the lowest."),
     Check("long_gaps", "symbols", "Symbols with more than 30 trading days between two rows."),
     Check("stale_symbols", "symbols", "Symbols whose last row is over 30 trading days before the market's last day."),
+    Check("lost_symbols", "symbols", "Symbols that the table had before its last change, and of which no row is left."),
     Check("missing_names", "symbols", "Symbols without a security name in `symbols_valid_meta.csv`."),
 )
 

@@ -52,6 +52,11 @@ def closing_table(outcome: Outcome) -> Table:
     table.add_row("run", outcome.run_id)
     for name, value in (*_data_lines(outcome), *_model_lines(outcome)):
         table.add_row(name, value)
+    if outcome.checks:
+        table.add_section()
+        table.add_row("checks", f"{outcome.checks - len(outcome.warnings)} of {outcome.checks} passed")
+    for name, said in outcome.warnings.items():
+        table.add_row(f"warning {name}", said.partition("; first:")[0])
     table.add_section()
     for asset, seconds in outcome.seconds.items():
         table.add_row(f"seconds for {asset}", f"{seconds:.1f}")
@@ -65,6 +70,9 @@ def _data_lines(outcome: Outcome) -> Iterator[tuple[str, str]]:
         yield "since the last run", ", ".join(changes)
         for name in ("rows_read", "rows_kept", "rows_quarantined", "symbols"):
             yield name.replace("_", " "), f"{combined[name]:,}"
+        if combined["symbols restated"]:
+            changed, removed = combined["rows restated"], combined["rows removed"]
+            yield "restated rows", f"{changed:,} changed and {removed:,} removed, from {combined['restated from']}"
     if features := outcome.metadata.get("features"):
         yield "letters", f"{features['letters']}"
         yield "letters that were up to date", f"{features['letters skipped']}"

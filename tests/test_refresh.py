@@ -149,6 +149,15 @@ def test_only_the_changed_symbols_are_computed(market: Path) -> None:
     assert outcome.metadata["features"]["letters skipped"] == 3
 
 
+def test_lost_symbols_are_a_warning_until_the_next_change(market: Path) -> None:
+    remove("stocks/BC.csv", "stocks/CC.csv")(market / "market")
+    warnings = [refresh(market / "data", market / "market").warnings.get("lost_symbols", "") for _ in range(2)]
+    assert [text.split(" (")[0] for text in warnings] == ["2 of 4 symbols", "2 of 4 symbols"]
+
+    write_market(market / "market", {"stocks/AA.csv": price_text(41)})
+    assert "lost_symbols" not in refresh(market / "data", market / "market").warnings
+
+
 def test_touching_files_makes_nothing_anew(market: Path) -> None:
     before = times(market / "data")
     for path in (market / "market").glob("*/*.csv"):

@@ -94,7 +94,6 @@ def combined(
             copies = {letter: stage(layout.parquet("combined", letter)) for letter in stale}
             export_combined(connection, stale, copies, context.log.info)
             totals = read_totals(connection)
-    yield from check_results(findings)
     yield dg.MaterializeResult(
         metadata=totals._asdict()
         | warning_counts(findings)
@@ -110,6 +109,7 @@ def combined(
             "restated from": str(restated.since or "none"),
             "restatements": table_value(list(restated.sample)),
         },
+        check_results=list(check_results(findings)),
         data_version=dg.DataVersion(data_version(manifest)),
     )
 
@@ -149,9 +149,9 @@ def features(
             computed = [symbol for letter in stale.values() for symbol in letter.changed]
             findings = inspect_features(connection, files, computed, version)
             yield from blocking_results(findings)
-    yield from check_results(findings)
     for letter in facts:
-        context.add_asset_metadata(letter._asdict(), partition_key=letter.letter)
+        own = {"dagster/partition_row_count": letter.rows} | letter._asdict()
+        context.add_asset_metadata(own, partition_key=letter.letter)
     # Dagster's own keys speak of the whole table, or of one partition; some letters are neither.
     rows_key = {1: "dagster/partition_row_count", len(LETTERS): "dagster/row_count"}.get(len(keys), "rows of the run")
     yield dg.MaterializeResult(
@@ -160,8 +160,9 @@ def features(
             "letters": sum(letter.rows > 0 for letter in facts),
             "letters skipped": sum(letter.skipped and letter.rows > 0 for letter in facts),
             "symbols of the run": sum(letter.symbols for letter in facts),
-            "by letter": table_value([letter._asdict() for letter in facts]),
+            "by letter": table_value([letter._asdict() for letter in facts if letter.rows]),
         },
+        check_results=list(check_results(findings)),
         data_version=dg.DataVersion(version),
     )
 

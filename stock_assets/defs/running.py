@@ -30,11 +30,16 @@ Show = Callable[[str, str], None]
 
 @dataclass
 class Outcome:
-    """What came of a run: `metadata` and `seconds` by asset, and the one line of the first failure, if any."""
+    """What came of a run: `metadata` and `seconds` by asset, and the one line of the first failure, if any.
+
+    `checks` is how many were made, `warnings` what those say that did not pass, by name.
+    """
 
     run_id: str
     seconds: dict[str, float] = field(default_factory=dict)
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    checks: int = 0
+    warnings: dict[str, str] = field(default_factory=dict)
     error: str | None = None
 
 
@@ -114,6 +119,11 @@ def _note(outcome: Outcome, event: dg.DagsterEvent) -> None:
     if event.is_step_materialization:
         values = event.step_materialization_data.materialization.metadata
         outcome.metadata[asset] = {name: value.value for name, value in values.items()}
+    elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+        found = event.asset_check_evaluation_data
+        outcome.checks += 1
+        if not found.passed:
+            outcome.warnings[found.check_name] = found.description or "failed"
     elif event.is_step_success:
         outcome.seconds[asset] = event.step_success_data.duration_ms / 1000
     elif event.is_step_failure and outcome.error is None:

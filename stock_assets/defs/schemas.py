@@ -26,10 +26,10 @@ def feature_lineage(upstream: dg.AssetKey) -> dg.TableColumnLineage:
 
 
 def table_value(rows: list[dict[str, Any]]) -> dg.TableMetadataValue:
-    """Rows as a table in the UI; what is neither number nor text, such as a date, is shown as text."""
+    """Rows as a table in the UI; what is neither number nor text, such as a date, as text, None as blank."""
 
     def plain(value: Any) -> int | float | str:
-        return value if isinstance(value, int | float | str) else str(value)
+        return value if isinstance(value, int | float | str) else "" if value is None else str(value)
 
     records = [dg.TableRecord({name: plain(value) for name, value in row.items()}) for row in rows]
     columns = [dg.TableColumn(name) for name in (rows[0] if rows else ())]
