@@ -20,7 +20,12 @@ FROM (
     GROUP BY ALL
 )
 JOIN (
-    SELECT "Symbol", count(*) FILTER (gap = 0) AS repeated_dates, max(gap) AS gap, arg_max("Date", gap) AS gap_to
+    SELECT
+        "Symbol",
+        count(*) FILTER (gap = 0) AS repeated_dates,
+        max(gap) AS gap,
+        -- Of several gaps as long the last one, always.
+        arg_max("Date", gap * 1000000 + datediff('day', DATE '1900-01-01', "Date")) AS gap_to
     FROM (
         SELECT "Symbol", "Date", "Date" - lag("Date") OVER (PARTITION BY "Symbol" ORDER BY "Date") AS gap
         FROM combined
