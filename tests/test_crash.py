@@ -218,6 +218,8 @@ def parquet(table: str, letter: str) -> str:
 
 
 DATABASE = "os.rename market.duckdb"
+CLOSED = "os.remove market.duckdb.tmp.wal"
+"""The database is written and closed; the renames come next."""
 MODEL_FOLDER = "os.rename models/volume_model/VERSION"
 POINTER = "os.rename models/volume_model/latest.json"
 
@@ -233,7 +235,7 @@ POINTS: dict[str, Place] = {
     "after the version's folder": after(MODEL_FOLDER),
     "before the pointer": before(POINTER),
     "after the pointer": after(POINTER),
-    "amid the tables": in_pause_before(DATABASE),
+    "amid the tables": in_pause_before(CLOSED),
     "amid the features": in_pause_before(f"os.rename {parquet('features', '0')}"),
     "in the longest computation": in_pause(0),
     "in the second longest": in_pause(1),
@@ -271,7 +273,7 @@ def test_a_killed_run_leaves_old_or_new(worlds: Worlds, data_dir: Path, place: P
 
 
 LITTERING: dict[str, Place] = {
-    "amid the tables": in_pause_before(DATABASE),
+    "amid the tables": in_pause_before(CLOSED),
     "before the letters": before(f"os.rename {parquet('combined', '0')}"),
     "while the model is written": POINTS["while the model is written"],
 }
