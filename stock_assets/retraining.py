@@ -64,12 +64,12 @@ def method(settings: Settings) -> str:
 def reason_to_keep(
     connection: DuckDBPyConnection,
     settings: Settings,
-    last: dict[str, Any] | None,
+    last: dict[str, Any],
     data: dict[str, Any],
     files: Sequence[Path],
 ) -> str | None:
     """Why the version of the manifest `last` is as good as one that is trained on `data` now; None where it is not."""
-    if last is None or last.get("method") != method(settings):
+    if last.get("method") != method(settings):
         return None
     if last["data"]["fingerprint"] == data["fingerprint"]:
         return "the features are those that it was trained on"
@@ -79,10 +79,9 @@ def reason_to_keep(
     few = f"{share:.2%} of the feature rows are new, less than STOCK_ASSETS_RETRAIN_SHARE={settings.retrain_share:g}"
     if settings.retrain_drift is None:
         return few
-    drift = input_drift(connection, last, files)
-    if max(drift.values(), default=0) >= settings.retrain_drift:
+    worst = max(input_drift(connection, last, files).values(), default=0)
+    if worst >= settings.retrain_drift:
         return None
-    worst = max(drift.values(), default=0)
     return f"{few}, and their drift of {worst:.3f} is below STOCK_ASSETS_RETRAIN_DRIFT={settings.retrain_drift:g}"
 
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import date
@@ -19,6 +20,7 @@ import pytest
 
 from stock_assets.cli import main
 from stock_assets.ingest import demo
+from stock_assets.ingest.inspection import CLOCK_TICK
 from stock_assets.layout import PRICE_COLUMNS
 
 COMMAND = str(Path(sys.executable).with_name("stock-assets"))
@@ -95,6 +97,11 @@ def stock_assets_here(*arguments: str, variables: dict[str, str]) -> "subprocess
         finally:
             signal.signal(signal.SIGTERM, handler)
     return subprocess.CompletedProcess(list(arguments), code, stdout.getvalue(), stderr.getvalue())
+
+
+def rest() -> None:
+    """Until files that were just written are old enough for their times to tell a next change."""
+    time.sleep(CLOCK_TICK / 1e9 * 1.2)
 
 
 def free_port() -> int:

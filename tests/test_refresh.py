@@ -4,7 +4,6 @@ import os
 import random
 import resource
 import shutil
-import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -17,10 +16,9 @@ import pytest
 from stock_assets.combined import Totals, read_totals
 from stock_assets.definitions import defs
 from stock_assets.defs.running import Outcome, run_full_refresh
-from stock_assets.ingest.inspection import CLOCK_TICK
 from stock_assets.layout import Layout
 from tests.conftest import HEADER, build_tables, price_line, price_text, snapshot, write_market
-from tests.helpers import digests, folder_settings, in_force, litter, query, table_hash, tables_differ
+from tests.helpers import digests, folder_settings, in_force, litter, query, rest, table_hash, tables_differ
 
 TABLES = "*features"
 META = "NASDAQ Symbol,Security Name\nAA,Alpha\nBB,Beta\n"
@@ -40,11 +38,6 @@ Change = Callable[[Path], object]
 def refresh(data_dir: Path, root: Path, select: str = TABLES) -> Outcome:
     with in_force(folder_settings(data_dir, root)), dg.DagsterInstance.ephemeral() as instance:
         return run_full_refresh(instance, defs, None, select, lambda *_: None)
-
-
-def rest() -> None:
-    """Until files that were just written are old enough for their times to tell a next change."""
-    time.sleep(CLOCK_TICK / 1e9 * 1.2)
 
 
 def times(data_dir: Path) -> dict[str, int]:

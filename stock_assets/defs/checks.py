@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from stock_assets.defs.schemas import table_value
+from stock_assets.errors import UserError
 from stock_assets.layout import Table
 from stock_assets.quality import Finding, require
 from stock_assets.quality_checks import CHECKS
@@ -19,9 +20,11 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
 
 def blocking_results(findings: list[Finding]) -> Iterator[dg.AssetCheckResult]:
     """Nothing where all is well; else all results and then `UserError`, so that nothing is published."""
-    if any(finding.check.blocking and not finding.passed for finding in findings):
-        yield from check_results(findings)
+    try:
         require(findings)
+    except UserError:
+        yield from check_results(findings)
+        raise
 
 
 def check_results(findings: list[Finding]) -> Iterator[dg.AssetCheckResult]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from stock_assets.errors import UserError
 from stock_assets.ingest.snapshot import FOLDERS, META_FILE, Manifest, RawFile
 from stock_assets.layout import PRICE_COLUMNS, Layout, letter_of
+from stock_assets.registry import sha256_of
 
 HEADER = ",".join(PRICE_COLUMNS)
 
@@ -63,7 +64,7 @@ def _has_changed(path: Path, file: RawFile) -> bool:
     if file.stamp:
         return _stamp(path) != file.stamp
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() != file.sha256
+        return sha256_of(path) != file.sha256
     except OSError:
         return file.size > 0  # what could not be read before has no size
 

@@ -2,16 +2,16 @@
 
 import json
 import os
-import time
 from pathlib import Path
 
 import pytest
 
 from stock_assets.errors import UserError
-from stock_assets.ingest.inspection import CLOCK_TICK, changed_since, inspect
+from stock_assets.ingest.inspection import changed_since, inspect
 from stock_assets.ingest.snapshot import Changes, Manifest, RawFile, compare, read_manifest
 from stock_assets.layout import Layout
 from tests.conftest import HEADER, build_tables, price_text, snapshot, write_market
+from tests.helpers import rest
 
 PRICES = price_text(2)
 A_DAY = "2020-01-02,1,2,0.5,1.5,1.5,100\n"
@@ -290,7 +290,7 @@ def test_names_and_faults_are_part_of_the_fingerprint(tmp_path: Path) -> None:
 
 def test_a_repeated_symbol_that_is_so_no_longer_is_noticed_without_reading_the_others(tmp_path: Path) -> None:
     root = write_market(tmp_path, {"stocks/A.csv": PRICES, "stocks/B.csv": PRICES, "etfs/B.csv": PRICES})
-    time.sleep(CLOCK_TICK / 1e9 * 1.2)
+    rest()
     known = inspect("folder", "here", root, 1)
     (root / "stocks/B.csv").unlink()
     manifest = inspect("folder", "here", root, 1, known)
@@ -311,7 +311,7 @@ def test_what_differs_between_two_snapshots() -> None:
 
 def test_a_file_that_changes_after_it_was_described_is_noticed(layout: Layout, tmp_path: Path) -> None:
     root = write_market(tmp_path / "market", {"stocks/A.csv": PRICES, "stocks/B.csv": PRICES, "stocks/C.csv": PRICES})
-    time.sleep(CLOCK_TICK / 1e9 * 1.2)
+    rest()
     manifest = snapshot(layout, root)
     files = {file.file for file in manifest.files}
     assert changed_since(layout, manifest, files) == []

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import time
 import zipfile
 from datetime import date
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import Any
 import pytest
 
 from stock_assets.errors import UserError
-from stock_assets.ingest.inspection import CLOCK_TICK, inspect
+from stock_assets.ingest.inspection import inspect
 from stock_assets.ingest.snapshot import Manifest, compare, read_manifest
 from stock_assets.ingest.sources import refresh
 from stock_assets.layout import Layout
 from stock_assets.settings import Settings
 from tests.conftest import price_text, write_market
+from tests.helpers import rest
 
 MARKET = {"stocks/A.csv": price_text(2), "etfs/B.csv": price_text(3)}
 State = dict[str, tuple[int, int, int]]
@@ -42,11 +42,6 @@ def state(root: Path) -> State:
     """What changes when anything below a folder is written, moved or made anew."""
     stats = {str(path.relative_to(root)): path.stat() for path in root.rglob("*")}
     return {name: (stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in stats.items()}
-
-
-def rest() -> None:
-    """Until files that were just written are old enough for their times to tell a next change."""
-    time.sleep(CLOCK_TICK / 1e9 * 1.2)
 
 
 def contents(root: Path) -> dict[str, bytes]:
