@@ -6,7 +6,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -154,11 +154,12 @@ def _follow(instance: dg.DagsterInstance, run_id: str, show: Show, done: threadi
     cursor: str | None = None
     while True:
         last_look = done.wait(0.2)
-        if instance.has_run(run_id):
-            page = instance.get_records_for_run(run_id, cursor=cursor)
-            cursor = page.cursor
-            for record in page.records:
-                _tell(record.event_log_entry, show)
+        with suppress(SQLAlchemyError):  # the run writes to the same database; the next look shows what this one missed
+            if instance.has_run(run_id):
+                page = instance.get_records_for_run(run_id, cursor=cursor)
+                cursor = page.cursor
+                for record in page.records:
+                    _tell(record.event_log_entry, show)
         if last_look:
             return
 
