@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Table = Literal["combined", "features"]
+Table = Literal["combined", "features", "next_day_features", "volume_predictions"]
 
 LETTERS = ("0", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 """Partition keys in order: `0` for every symbol that does not begin with a letter from A to Z."""
