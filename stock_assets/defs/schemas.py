@@ -1,10 +1,12 @@
 """What the UI shows of the tables: columns with their meaning, and where the features come from."""
 
+import base64
 from typing import Any
 
 import dagster as dg
 
 from stock_assets.contract import COMBINED_COLUMNS, LETTER_COLUMN, Column
+from stock_assets.pictures import Picture
 
 
 def table_schema(*columns: Column) -> dg.TableSchema:
@@ -34,3 +36,9 @@ def table_value(rows: list[dict[str, Any]]) -> dg.TableMetadataValue:
     records = [dg.TableRecord({name: plain(value) for name, value in row.items()}) for row in rows]
     columns = [dg.TableColumn(name) for name in (rows[0] if rows else ())]
     return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
+
+
+def picture_value(picture: Picture) -> dg.MarkdownMetadataValue:
+    """A picture with its caption in the UI, which needs no file for it."""
+    data = base64.b64encode(picture.png).decode()
+    return dg.MetadataValue.md(f"![{picture.title}](data:image/png;base64,{data})\n\n{picture.caption}")
