@@ -9,6 +9,7 @@ from rich.console import Console
 
 from stock_assets.errors import UserError
 from stock_assets.layout import LETTERS
+from stock_assets.models_cli import models
 from stock_assets.settings import load_settings
 
 app = typer.Typer(
@@ -17,6 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Daily stock prices to features, a volume model and an HTTP service. Settings: STOCK_ASSETS_* variables.",
 )
+
+app.add_typer(models, name="models")
 
 
 @app.command()

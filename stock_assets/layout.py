@@ -46,6 +46,27 @@ class Layout:
         return self.data_dir / "dagster"
 
     @property
+    def experiments(self) -> Path:
+        return self.data_dir / "experiments.db"
+
+    @property
+    def search(self) -> Path:
+        """The trials of all searches for hyper-parameters."""
+        return self.data_dir / "search.db"
+
+    @property
+    def search_lock(self) -> Path:
+        return self.data_dir / "search.lock"
+
+    def parameters(self, model: str) -> Path:
+        """The hyper-parameters that were found for a model, in place of its own."""
+        return self.models / model / "parameters.json"
+
+    @property
+    def log(self) -> Path:
+        return self.data_dir / "logs" / "pipeline.jsonl"
+
+    @property
     def lock(self) -> Path:
         return self.data_dir / "run.lock"
 
@@ -60,3 +81,7 @@ class Layout:
     def restatements(self, before: str, after: str) -> Path:
         """What one snapshot restated of another one, given by their versions."""
         return self.data_dir / "lake" / "restatements" / f"{before}-{after}.parquet"
+
+    def next_day(self, name: Literal["forecasts", "backtest"]) -> Path:
+        """What the next-day model said: of the next session, or of the test window."""
+        return self.data_dir / "lake" / f"next_day_{name}" / "part-0.parquet"

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,14 @@ from stock_assets.publishing import scratch, write_json
 
 MODEL_FILE = "model.txt"
 MANIFEST_FILE = "manifest.json"
+LONGEST_HISTORY = 100
 
 
 class Pointer(BaseModel):
-    """`models/<name>/latest.json`: the promoted version. `path` is relative to `models/<name>`."""
+    """`models/<name>/latest.json`: the promoted version. `path` is relative to `models/<name>`.
+
+    `history` has the versions that were served before and not rolled back from, newest last.
+    """
 
     name: str
     version: str
@@ -26,6 +30,7 @@ class Pointer(BaseModel):
     asset_key: str
     run_id: str
     promoted_at: datetime
+    history: tuple[str, ...] = ()
 
 
 class RegistryError(Exception):
@@ -49,7 +54,8 @@ def publish_version(folder: Path, write: Callable[[Path], dict[str, Any]]) -> tu
     with scratch(folder / "new-version") as temporary:
         temporary.mkdir()
         facts = write(temporary)
-        files = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
+        paths = sorted(path for path in temporary.rglob("*") if path.is_file())
+        files = {path.relative_to(temporary).as_posix(): sha256_of(path) for path in paths}
         version = f"{created:%Y%m%dT%H%M%S%f}-{files[MODEL_FILE][:8]}"
         manifest = {
             "name": folder.name,
@@ -64,7 +70,46 @@ def publish_version(folder: Path, write: Callable[[Path], dict[str, Any]]) -> tu
 
 
 def promote(folder: Path, version: str, asset_key: str, run_id: str) -> Pointer:
-    """Point `latest.json` at a version that is on disk."""
+    """Point `latest.json` at a version that is on disk; what it pointed at until now goes into the history."""
+    before = readable_pointer(folder)
+    history = before.history if before else ()
+    if before and before.version != version:
+        history = (*history, before.version)[-LONGEST_HISTORY:]
+    return _point(folder, version, asset_key, run_id, history)
+
+
+def rollback(folder: Path) -> tuple[Pointer, dict[str, str]]:
+    """Point `latest.json` at the version that was served before this one, by one atomic replacement.
+
+    Gives the new pointer, and what was wrong with the versions between, which are missing or damaged and were
+    skipped. Raises `RegistryError` where nothing is promoted, or no version before it is left that can be served;
+    then `latest.json` stays as it is.
+    """
+    now = read_pointer(folder)
+    if now is None:
+        raise RegistryError(f"no version is promoted in {folder}")
+    skipped: dict[str, str] = {}
+    for place in reversed(range(len(now.history))):
+        version = now.history[place]
+        try:
+            manifest = sound_manifest(folder, version)
+        except RegistryError as error:
+            skipped[version] = str(error)
+            continue
+        return _point(folder, version, now.asset_key, manifest.get("run_id", ""), now.history[:place]), skipped
+    damaged = f": {'; '.join(skipped.values())}" if skipped else ""
+    raise RegistryError(f"{now.version} has no version before it to go back to{damaged}")
+
+
+def readable_pointer(folder: Path) -> Pointer | None:
+    """The pointer, None also where it is broken: whoever promotes replaces such a one."""
+    try:
+        return read_pointer(folder)
+    except RegistryError:
+        return None
+
+
+def _point(folder: Path, version: str, asset_key: str, run_id: str, history: tuple[str, ...]) -> Pointer:
     manifest = read_manifest(folder, version)
     pointer = Pointer(
         name=folder.name,
@@ -74,6 +119,7 @@ def promote(folder: Path, version: str, asset_key: str, run_id: str) -> Pointer:
         asset_key=asset_key,
         run_id=run_id,
         promoted_at=datetime.now(UTC),
+        history=history,
     )
     write_json(folder / "latest.json", pointer.model_dump(mode="json"))
     return pointer
@@ -88,7 +134,7 @@ def read_pointer(folder: Path) -> Pointer | None:
         return None
     except ValidationError as error:
         raise RegistryError(f"{path} is not a pointer: {error.errors()[0]['msg']}") from error
-    if not re.fullmatch(r"[\w.-]+", pointer.path) or pointer.path.startswith("."):
+    if not _is_name(pointer.path):
         raise RegistryError(f"{path} points outside its folder: {pointer.path!r}")
     return pointer
 
@@ -105,16 +151,42 @@ def read_manifest(folder: Path, version: str) -> dict[str, Any]:
     return manifest
 
 
+def versions(folder: Path) -> list[str]:
+    """The versions on disk, promoted or not, sound or not, the one that was made last first."""
+    found = (path.parent.name for path in folder.glob("*/" + MANIFEST_FILE))
+    return sorted((name for name in found if not name.endswith(".tmp")), reverse=True)
+
+
 def newest_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest of the version that was made last, promoted or not; None where there is none that is whole."""
-    for path in sorted(folder.glob("*/" + MANIFEST_FILE), reverse=True):
+    for version in versions(folder):
         try:
-            manifest = read_manifest(folder, path.parent.name)
-            if sha256_of(path.with_name(MODEL_FILE)) == manifest["files"][MODEL_FILE]:
-                return manifest
-        except (RegistryError, OSError, KeyError):
+            return sound_manifest(folder, version)
+        except RegistryError:
             continue
     return None
+
+
+def sound_manifest(folder: Path, version: str) -> dict[str, Any]:
+    """The manifest of a version whose model has the hash that is in it. Raises `RegistryError` for any other one."""
+    if not _is_name(version):
+        raise RegistryError(f"{version!r} is not the name of a version")
+    manifest = read_manifest(folder, version)
+    files = manifest.get("files")
+    path = folder / version / MODEL_FILE
+    try:
+        actual = sha256_of(path)
+    except OSError as error:
+        raise RegistryError(f"{path} cannot be read: {error.strerror}") from error
+    if not isinstance(files, dict) or files.get(MODEL_FILE) != actual:
+        raise RegistryError(f"{path} has not the hash that its manifest gives: it was changed")
+    return manifest
+
+
+def skill_of(manifest: Mapping[str, Any]) -> float | None:
+    """The share of the MAE of its `baseline` that a version saves on the test window; None where it does not say."""
+    skill = manifest.get("metrics", {}).get("skill", {}).get(manifest.get("baseline"))
+    return None if skill is None else float(skill)
 
 
 def verify(folder: Path, pointer: Pointer) -> tuple[dict[str, Any], bytes]:
@@ -137,3 +209,8 @@ def verify(folder: Path, pointer: Pointer) -> tuple[dict[str, Any], bytes]:
     if actual != pointer.sha256:
         raise RegistryError(f"{path} has sha256 {actual}, not {pointer.sha256}: it was changed")
     return manifest, text
+
+
+def _is_name(text: str) -> bool:
+    """Whether it can be a folder right below the model's, and leads nowhere else."""
+    return re.fullmatch(r"[\w.-]+", text) is not None and not text.startswith(".")

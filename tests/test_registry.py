@@ -15,7 +15,11 @@ from stock_assets.registry import (
     publish_version,
     read_manifest,
     read_pointer,
+    rollback,
+    skill_of,
+    sound_manifest,
     verify,
+    versions,
 )
 
 TEXT = b"tree\nthe model\n"
@@ -51,6 +55,18 @@ def test_a_version_is_published_with_its_manifest(folder: Path) -> None:
     assert (manifest["name"], manifest["version"], manifest["inputs"]) == ("a_model", version, ["a", "b"])
     assert manifest["files"] == {"model.txt": digest, "card.md": hashlib.sha256(b"# card\n").hexdigest()}
     assert [path.name for path in folder.iterdir()] == [version]
+
+
+def test_files_in_folders_are_hashed_too(folder: Path) -> None:
+    def with_plots(place: Path) -> dict[str, Any]:
+        (place / "plots").mkdir()
+        (place / "plots" / "skill.png").write_bytes(b"a picture")
+        return write(place)
+
+    _, manifest = publish_version(folder, with_plots)
+
+    assert sorted(manifest["files"]) == ["card.md", "model.txt", "plots/skill.png"]
+    assert manifest["files"]["plots/skill.png"] == hashlib.sha256(b"a picture").hexdigest()
 
 
 @pytest.mark.parametrize("files", [[], ["model.txt"], ["card.md"]])
@@ -92,7 +108,7 @@ def test_the_pointer_tells_what_is_promoted(folder: Path, pointer: Pointer) -> N
     assert pointer.path == pointer.version
     assert pointer.sha256 == hashlib.sha256(TEXT).hexdigest()
     assert set(json.loads((folder / "latest.json").read_bytes())) == {
-        *("name", "version", "path", "sha256", "asset_key", "run_id", "promoted_at"),
+        *("name", "version", "path", "sha256", "asset_key", "run_id", "promoted_at", "history"),
     }
 
 
@@ -175,3 +191,116 @@ def test_a_broken_pointer_is_refused(folder: Path, content: str) -> None:
 
     with pytest.raises(RegistryError, match=r"latest\.json is not a pointer"):
         read_pointer(folder)
+
+
+def served(folder: Path, *steps: int) -> list[str]:
+    """Three versions, promoted in this order; gives them."""
+    made = [publish_version(folder, write)[0] for _ in range(3)]
+    for step in steps:
+        promote(folder, made[step], "the/asset", "a-run")
+    return made
+
+
+def pointer_of(folder: Path) -> Pointer:
+    found = read_pointer(folder)
+    assert found is not None
+    return found
+
+
+def test_the_history_has_what_was_served_before(folder: Path) -> None:
+    a, b, c = served(folder, 0, 1, 1, 2, 0)
+
+    assert pointer_of(folder).history == (a, b, c)
+    assert pointer_of(folder).version == a
+
+
+def test_the_history_is_not_endless(folder: Path) -> None:
+    made = served(folder, *[0, 1] * 60)
+
+    assert pointer_of(folder).history == (made[1], made[0]) * 50
+
+
+def test_a_broken_pointer_does_not_stop_a_promotion(folder: Path) -> None:
+    made = served(folder)
+    (folder / "latest.json").write_text("{", "utf-8")
+    promote(folder, made[2], "the/asset", "a-run")
+
+    assert (pointer_of(folder).version, pointer_of(folder).history) == (made[2], ())
+
+
+def test_a_rollback_goes_back_step_by_step_and_not_forth(folder: Path) -> None:
+    a, b, _ = served(folder, 0, 1, 2)
+
+    pointer, skipped = rollback(folder)
+    assert (pointer.version, pointer.path, pointer.history, skipped) == (b, b, (a,), {})
+    assert (pointer.name, pointer.asset_key) == ("a_model", "the/asset")
+    assert pointer_of(folder) == pointer
+    assert verify(folder, pointer)[1] == TEXT
+    assert rollback(folder)[0].version == a
+    with pytest.raises(RegistryError, match=f"{a} has no version before it"):
+        rollback(folder)
+    assert pointer_of(folder).version == a
+
+
+def test_without_a_promoted_version_there_is_no_way_back(folder: Path) -> None:
+    served(folder)
+
+    with pytest.raises(RegistryError, match="no version is promoted"):
+        rollback(folder)
+
+
+@pytest.mark.parametrize("damage", [_tamper, _remove_model, _remove_manifest, _break_manifest, _empty_manifest])
+def test_a_rollback_skips_damaged_versions(folder: Path, damage: Callable[[Path], None]) -> None:
+    a, b, _ = served(folder, 0, 1, 2)
+    damage(folder / b)
+
+    pointer, skipped = rollback(folder)
+    assert (pointer.version, pointer.history) == (a, ())
+    assert list(skipped) == [b]
+    assert b in skipped[b]
+
+
+def test_a_rollback_without_a_sound_version_changes_nothing(folder: Path) -> None:
+    a, _, _ = served(folder, 0, 1)
+    (folder / a / "model.txt").unlink()
+    before = (folder / "latest.json").read_bytes()
+
+    with pytest.raises(RegistryError, match=r"no version before it.*model\.txt cannot be read"):
+        rollback(folder)
+    assert (folder / "latest.json").read_bytes() == before
+
+
+def test_a_history_that_leads_outside_is_not_followed(folder: Path) -> None:
+    made = served(folder, 0)
+    change_pointer(folder, history=["../a_model/" + made[1]])
+
+    with pytest.raises(RegistryError, match="is not the name of a version"):
+        rollback(folder)
+
+
+def test_versions_are_listed_newest_first(folder: Path) -> None:
+    made = served(folder, 0)
+    (folder / "candidates" / "linear").mkdir(parents=True)
+    (folder / "candidates" / "linear" / "manifest.json").write_text("{}", "utf-8")
+    (folder / "new-version.0.tmp").mkdir()
+    (folder / "new-version.0.tmp" / "manifest.json").write_text("{}", "utf-8")
+
+    assert versions(folder) == made[::-1]
+    assert versions(folder / "nowhere") == []
+
+
+def test_a_sound_version_gives_its_manifest(folder: Path, pointer: Pointer) -> None:
+    assert sound_manifest(folder, pointer.version) == read_manifest(folder, pointer.version)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "skill"),
+    [
+        ({"baseline": "b", "metrics": {"skill": {"a": 0.1, "b": -0.2}}}, -0.2),
+        ({"baseline": "c", "metrics": {"skill": {"a": 0.1}}}, None),
+        ({"metrics": {"skill": {"a": 0.1}}}, None),
+        ({"baseline": "a"}, None),
+    ],
+)
+def test_skill_is_that_against_the_baseline_of_the_manifest(manifest: dict[str, Any], skill: float | None) -> None:
+    assert skill_of(manifest) == skill

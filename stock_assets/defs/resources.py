@@ -1,20 +1,22 @@
 """What assets are given: the DuckDB connection, and the right to write to the data folder."""
 
 import shutil
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import duckdb
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
-from stock_assets.budget import duckdb_memory_limit, thread_count
+from stock_assets.budget import duckdb_config
 from stock_assets.combined import published_files
 from stock_assets.errors import TransientError, UserError, first_line
 from stock_assets.ingest.snapshot import Changes
+from stock_assets.json_log import write_line
 from stock_assets.layout import Layout
 from stock_assets.publishing import Report, Stage, exclusive
 from stock_assets.quality_checks import MAKE_ANEW
@@ -71,12 +73,7 @@ class MarketDatabase(DuckDBResource):
 
     @contextmanager
     def _connect(self, database: str, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        settings = load_settings()
-        config: dict[str, Any] = {
-            "threads": thread_count(settings),
-            "memory_limit": duckdb_memory_limit(settings),
-            "temp_directory": str(settings.data_dir / "duckdb.tmp"),
-        }
+        config = duckdb_config(load_settings())
         connection = duckdb.connect(database, read_only=read_only, config=config | self.connection_config)
         try:
             yield connection
@@ -119,14 +116,24 @@ def refreshing(
 
 @contextmanager
 def writing(context: dg.AssetExecutionContext) -> Iterator[Settings]:
-    """The settings, and the data folder for this step alone.
+    """`working`, with the data folder for this step alone."""
+    with (
+        working(context) as settings,
+        exclusive(Layout(settings.data_dir), settings.lock_timeout, context.log.warning),
+    ):
+        yield settings
+
+
+@contextmanager
+def working(context: dg.AssetExecutionContext) -> Iterator[Settings]:
+    """The settings, for a step that is logged.
 
     What the user may mend (their input, the disk, DuckDB's limits) fails the step with one line. What may pass has it
     tried again first, after `RETRY_WAITS`.
     """
     try:
         settings = load_settings()
-        with exclusive(Layout(settings.data_dir), settings.lock_timeout, context.log.warning):
+        with _logged(context, settings):
             yield settings
     except (UserError, OSError, duckdb.Error) as error:
         if isinstance(error, TransientError) and context.retry_number < len(RETRY_WAITS):
@@ -135,3 +142,24 @@ def writing(context: dg.AssetExecutionContext) -> Iterator[Settings]:
             raise dg.RetryRequested(len(RETRY_WAITS), wait) from error
         remedy = f"; if it comes again, {MAKE_ANEW}" if isinstance(error, DAMAGE) else ""
         raise dg.Failure(first_line(error) + remedy, allow_retries=False) from error
+
+
+@contextmanager
+def _logged(context: dg.AssetExecutionContext, settings: Settings) -> Iterator[None]:
+    """Append the step to the JSON log, whatever becomes of it. A log that cannot be written stops nothing."""
+    begun = time.perf_counter()
+    try:
+        yield
+    finally:
+        error = sys.exception()
+        facts = {
+            "asset": ", ".join(sorted(key.to_user_string() for key in context.selected_asset_keys)),
+            "run_id": context.run.run_id,
+            "seconds": round(time.perf_counter() - begun, 3),
+            "ok": error is None,
+            "error": first_line(error) if error else None,
+        }
+        try:
+            write_line(settings, "step", **facts)
+        except OSError as fault:
+            context.log.warning(f"the step is not in {Layout(settings.data_dir).log}: {fault}")
