@@ -49,7 +49,11 @@ STAGES: dict[str, dict[str, tuple[str, ...]]] = {
     "combined: read, clean, Parquet": {OURS: ("combined",), "": ("read", "write combined")},
     "features: windows, Parquet": {OURS: ("features",), "": ("windows", "write features")},
     "both tables": {OURS: ("combined", "features"), "": ("total",)},
-    "model: train, measure, publish": {OURS: ("volume_model",)},
+    "volume model: eight candidates, the best published": {OURS: ("volume_candidates", "volume_model")},
+    "predictions of the whole table": {OURS: ("volume_predictions",)},
+    "next day: features": {OURS: ("next_day_features",)},
+    "next day: model, back-test": {OURS: ("next_day_model",)},
+    "next day: forecasts": {OURS: ("next_day_forecasts",)},
 }
 """The lines of the table, each with the stages that it adds up: ours, and those of a script."""
 

@@ -4,8 +4,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-MAX_VOLUME = 1e15
-"""Largest moving average that is accepted, in shares: far above any market's, far below overflow."""
+from stock_assets.learning.volume import MAX_VOLUME
 
 VolMovingAvg = Annotated[
     float,

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
-from serving.boosters import load_booster
-from serving.inputs import MAX_VOLUME
-from stock_assets.learning.volume import INPUTS, predict_volume
+from stock_assets.learning.boosters import load_booster
+from stock_assets.learning.volume import INPUTS, MAX_VOLUME, Target, predict_volume
 from stock_assets.registry import Pointer, verify
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ class _Facts(BaseModel):
 
     version: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
     inputs: tuple[str, ...]
+    target: Target
     self_test: _SelfTest
 
 
@@ -42,11 +42,12 @@ class LoadedModel:
     version: str
     promoted_at: datetime
     booster: "Booster"
+    target: Target
 
     def predict(self, vol_moving_avg: float, adj_close_rolling_med: float) -> int:
         """Predicted volume in shares; the inputs are in shares and dollars, within their limits."""
         inputs = np.array([[vol_moving_avg, adj_close_rolling_med]])
-        return round(float(predict_volume(self.booster, inputs, threads=1)[0]))
+        return round(float(predict_volume(self.booster, inputs, 1, self.target)[0]))
 
 
 def load_model(folder: Path, pointer: Pointer) -> LoadedModel:
@@ -59,10 +60,10 @@ def load_model(folder: Path, pointer: Pointer) -> LoadedModel:
     try:
         facts = _facts(manifest, pointer)
         booster = load_booster(text)
-        _check(booster, facts.self_test)
+        _check(booster, facts)
     except ValueError as error:
         raise ModelRefusedError(f"{folder / pointer.path}: {error}") from error
-    return LoadedModel(pointer.name, facts.version, pointer.promoted_at, booster)
+    return LoadedModel(pointer.name, facts.version, pointer.promoted_at, booster, facts.target)
 
 
 def _facts(manifest: dict[str, Any], pointer: Pointer) -> _Facts:
@@ -79,14 +80,15 @@ def _facts(manifest: dict[str, Any], pointer: Pointer) -> _Facts:
     return facts
 
 
-def _check(booster: "Booster", self_test: _SelfTest) -> None:
+def _check(booster: "Booster", facts: _Facts) -> None:
     """Raise `ValueError` unless the booster predicts what it did when it was published."""
     if booster.num_feature() != len(INPUTS):
         raise ValueError(f"the booster has {booster.num_feature()} inputs, not {len(INPUTS)}")
     highest = booster.upper_bound()
-    if not highest < np.log(np.finfo(np.float64).max / MAX_VOLUME):
+    limit = np.finfo(np.float64).max
+    if not highest < (np.log(limit / MAX_VOLUME) if facts.target == "log_ratio" else limit):
         raise ValueError(f"its scores reach {highest:g}, so that a prediction could be infinite")
-    expected = np.array(self_test.outputs)
-    actual = predict_volume(booster, np.array(self_test.inputs), threads=1)
+    expected = np.array(facts.self_test.outputs)
+    actual = predict_volume(booster, np.array(facts.self_test.inputs), 1, facts.target)
     if expected.shape != actual.shape or not np.allclose(actual, expected, rtol=1e-9, atol=0):
         raise ValueError("its self-test fails: it does not predict what it did when it was published")

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from stock_assets.settings import Settings
 
@@ -30,6 +31,15 @@ def memory_bytes(cgroup: Path = CGROUP) -> int:
 def duckdb_memory_limit(settings: Settings) -> str:
     """DuckDB's memory limit: the setting, or else half of the memory, as numpy and LightGBM need some."""
     return settings.memory_limit or f"{memory_bytes() // 2 // 2**20}MiB"
+
+
+def duckdb_config(settings: Settings) -> dict[str, Any]:
+    """DuckDB's share of the budget, for a connection."""
+    return {
+        "threads": thread_count(settings),
+        "memory_limit": duckdb_memory_limit(settings),
+        "temp_directory": str(settings.data_dir / "duckdb.tmp"),
+    }
 
 
 def _cpu_quota(cgroup: Path) -> float | None:

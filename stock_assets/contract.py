@@ -20,6 +20,15 @@ FEATURE_COLUMNS: tuple[Column, ...] = (
     ("vol_moving_avg", "DOUBLE", "Mean of Volume over the row and the 29 before it; NULL on the first 29 rows."),
     ("adj_close_rolling_med", "DOUBLE", "Median of Adj Close over the same 30 rows; NULL on the first 29 rows."),
 )
+PREDICTION_COLUMNS: tuple[Column, ...] = (
+    *(column for column in COMBINED_COLUMNS if column[0] in ("Symbol", "Date", "Volume")),
+    *FEATURE_COLUMNS,
+    (
+        "predicted_volume",
+        "BIGINT",
+        "The model's answer in shares, rounded; NULL without a full window, and where the inputs are impossible.",
+    ),
+)
 
 CHECKED: dict[Table, tuple[Column, ...]] = {
     "combined": (*COMBINED_COLUMNS, LETTER_COLUMN),

@@ -57,9 +57,9 @@ def _write(connection: DuckDBPyConnection, letter: str, stale: Stale, path: Path
     if stale.kept:
         kept = {"present": str(stale.present), "kept": stale.kept}
         try:
-            run(connection, "refresh_features", **target, **kept, changed=stale.changed)
+            run(connection, f"{stale.statements}refresh_features", **target, **kept, changed=stale.changed)
         except duckdb.Error as error:
             report(f"letter {letter}: all symbols, for {stale.present} cannot be read: {first_line(error)}")
         else:
             return
-    run(connection, "export_features", **target)
+    run(connection, f"{stale.statements}export_features", **target)

@@ -1,6 +1,9 @@
 """`stock-assets models`: argument parsing and what is printed."""
 
 import json
+import signal
+import sys
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -72,6 +75,27 @@ def rollback(model: Model) -> None:
     for version, fault in change.skipped.items():
         print(f"{model}: {version} is skipped: {fault}")
     print(f"{model}: {change.version} is served again, in place of {change.before}")
+
+
+@models.command()
+def search(
+    model: Annotated[str, typer.Argument(help="volume_model or next_day_model.")],
+    *,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials in all. Default: STOCK_ASSETS_SEARCH_TRIALS.")
+    ] = None,
+) -> None:
+    """Search for better hyper-parameters on the validation window; the next training uses what is found."""
+    from stock_assets.search_by_hand import search_by_hand  # noqa: PLC0415
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    settings = load_settings()
+    try:
+        wanted = settings.model_copy(update={"search_trials": trials or settings.search_trials})
+        search_by_hand(wanted, model, partial(print, flush=True))
+    except KeyboardInterrupt:
+        print("stock-assets: stopped; the finished trials are kept, and the next search goes on there", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 @models.command()

@@ -17,17 +17,21 @@ from stock_assets.ingest.snapshot import Manifest
 from stock_assets.layout import Layout, Table
 from stock_assets.statements import recipe, run
 
+STATEMENTS: dict[Table, str] = {"next_day_features": "next_day"}
+"""Tables that have a folder of statements of their own."""
+
 
 class Stale(NamedTuple):
     """What a letter's Parquet file lacks: `present` has the rows of `kept` as they should be, but not of `changed`.
 
-    `made_from` is what the file should carry.
+    `made_from` is what the file should carry, `statements` the beginning of the names of those that make it.
     """
 
     present: Path
     kept: list[str]
     changed: list[str]
     made_from: str
+    statements: str
 
 
 def data_version(manifest: Manifest) -> str:
@@ -44,11 +48,15 @@ def stale_letters(
     for letter, symbol, fingerprint in run(connection, "sources"):
         wanted[letter][symbol] = fingerprint
     stale = {}
+    folder = STATEMENTS.get(table, "")
+    made_by = recipe(folder)
     for letter in letters:
         path = layout.parquet(table, letter)
         said = read_made_from(connection, path)
-        if _text(wanted[letter]) != said:
-            stale[letter] = _lacking(wanted[letter], path, said)
+        if _text(wanted[letter], made_by) != said:
+            kept, changed = _kept_and_changed(wanted[letter], said, made_by)
+            made_from = _text(wanted[letter], made_by)
+            stale[letter] = Stale(path, kept, changed, made_from, f"{folder}/" if folder else "")
     return stale
 
 
@@ -62,13 +70,13 @@ def read_made_from(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
         return ""
 
 
-def _text(files: dict[str, str]) -> str:
+def _text(files: dict[str, str], made_by: str) -> str:
     """Nothing for a letter without rows: it has no file."""
-    return json.dumps({"recipe": recipe(), "files": dict(sorted(files.items()))}) if files else ""
+    return json.dumps({"recipe": made_by, "files": dict(sorted(files.items()))}) if files else ""
 
 
-def _lacking(wanted: dict[str, str], path: Path, said: str) -> Stale:
+def _kept_and_changed(wanted: dict[str, str], said: str, made_by: str) -> tuple[list[str], list[str]]:
     made_from = json.loads(said) if said else {}
-    files = made_from["files"] if made_from.get("recipe") == recipe() else {}
+    files = made_from["files"] if made_from.get("recipe") == made_by else {}
     kept = [symbol for symbol, fingerprint in wanted.items() if files.get(symbol) == fingerprint]
-    return Stale(path, kept, sorted(wanted.keys() - set(kept)), _text(wanted))
+    return kept, sorted(wanted.keys() - set(kept))

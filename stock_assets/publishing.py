@@ -59,7 +59,7 @@ def exclusive(layout: Layout, timeout: float, report: Report) -> Iterator[None]:
 
 def sweep(data_dir: Path) -> None:
     """Remove what a killed run left behind: everything named `*.tmp` where outputs are built, and DuckDB's logs."""
-    for place in (".", "raw", "lake/*", "lake/*/*", "models/*"):
+    for place in (".", "raw", "lake/*", "lake/*/*", "models/*", "models/*/*"):
         for name in ("*.tmp", "*.tmp.wal"):
             for litter in data_dir.glob(f"{place}/{name}"):
                 _remove(litter)
@@ -82,6 +82,20 @@ def staged(path: Path) -> Iterator[Path]:
     with scratch(path) as temporary:
         yield temporary
         temporary.replace(path)
+
+
+@contextmanager
+def staged_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place of the folder `path`, with all that is in it, if the block succeeds.
+
+    A kill between its two renames leaves no folder; what was there is litter then.
+    """
+    with scratch(path) as temporary, scratch(path) as before:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            path.rename(before)
+        temporary.rename(path)
 
 
 @contextmanager

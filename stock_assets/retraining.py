@@ -1,8 +1,8 @@
-"""When the volume model is trained again: not on the same features, and not for fewer new rows than are asked for."""
+"""When the candidates are trained again: not on the same features, and not for fewer new rows than are asked for."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,41 +10,47 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from stock_assets.errors import UserError
+from stock_assets.found_parameters import found_parameters
 from stock_assets.ingest.snapshot import read_manifest
-from stock_assets.layout import LETTERS, Layout
-from stock_assets.learning.drift import shares_of, stability_index
-from stock_assets.learning.volume import INPUTS
+from stock_assets.layout import LETTERS, Layout, Table
+from stock_assets.learning.drift import stability
 from stock_assets.provenance import read_made_from, stale_letters
 from stock_assets.registry import sha256_of
 from stock_assets.settings import Settings
-from stock_assets.statements import recipe, run
+from stock_assets.statements import FOLDER, recipe, run
 
-LIBRARIES = ("lightgbm", "numpy", "duckdb")
+LIBRARIES = ("lightgbm", "scikit-learn", "scipy", "numpy", "duckdb")
+MODEL_SQL = FOLDER / "models"
 MIN_NEW_ROWS = 1000
 """New rows without which drift is not looked at: the index of a few rows is noise."""
 
 
-def feature_files(connection: DuckDBPyConnection, layout: Layout) -> dict[str, Path]:
-    """The published feature files by letter.
+def feature_files(connection: DuckDBPyConnection, layout: Layout, table: Table = "features") -> dict[str, Path]:
+    """The published files of a feature table by letter.
 
     Raises `UserError` where there are none, or where some were made of other prices than `combined` has now.
     """
-    files = {letter: path for letter in LETTERS if (path := layout.parquet("features", letter)).exists()}
+    files = {letter: path for letter in LETTERS if (path := layout.parquet(table, letter)).exists()}
     if not files:
-        raise UserError(f"no features below {layout.data_dir}: materialize features first")
-    if stale := stale_letters(connection, layout, "features", files):
-        raise UserError(f"the features of {', '.join(stale)} do not fit combined: materialize all letters")
+        raise UserError(f"no {table} below {layout.data_dir}: materialize {table} first")
+    if stale := stale_letters(connection, layout, table, files):
+        raise UserError(f"the {table} of {', '.join(stale)} do not fit combined: materialize all letters")
     return files
+
+
+def fingerprint(connection: DuckDBPyConnection, files: Mapping[str, Path]) -> str:
+    """A hash of what feature files were made of."""
+    digest = hashlib.sha256()
+    for letter, path in files.items():
+        digest.update(f"{letter} {read_made_from(connection, path)}\n".encode())
+    return digest.hexdigest()
 
 
 def describe_data(connection: DuckDBPyConnection, layout: Layout, files: dict[str, Path]) -> dict[str, Any]:
     """What a model is trained on: a fingerprint of the features, their letters, rows and last day, the snapshot."""
-    digest = hashlib.sha256()
-    for letter, path in files.items():
-        digest.update(f"{letter} {read_made_from(connection, path)}\n".encode())
     ((rows, until),) = run(connection, "feature_rows", files=[str(path) for path in files.values()])
     return {
-        "fingerprint": digest.hexdigest(),
+        "fingerprint": fingerprint(connection, files),
         "letters": list(files),
         "rows": rows,
         "until": until,
@@ -53,11 +59,22 @@ def describe_data(connection: DuckDBPyConnection, layout: Layout, files: dict[st
 
 
 def method(settings: Settings) -> str:
-    """A hash of all that makes a model besides its data: code, statements, the settings of the split, libraries."""
+    """A hash of all that makes the candidates besides their data; raises `UserError` as `found_parameters` does."""
+    parts = [code_version(settings), found_parameters(Layout(settings.data_dir), "volume_model")]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def code_version(settings: Settings) -> str:
+    """A hash of what makes the candidates besides data and found parameters: code, statements, split, libraries."""
     folder = Path(__file__).parent
-    code = [sha256_of(path) for path in (folder / "volume_model.py", *sorted((folder / "learning").glob("*.py")))]
+    sources = (
+        folder / "volume_candidates.py",
+        *sorted((folder / "learning").glob("*.py")),
+        *sorted(MODEL_SQL.glob("volume_*")),
+    )
+    code = [sha256_of(path) for path in sources]
     libraries = [version(name) for name in LIBRARIES]
-    parts = [code, recipe(), libraries, settings.train_share, settings.validation_share]
+    parts = [code, recipe(), libraries, settings.train_share, settings.validation_share, settings.folds]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -68,7 +85,7 @@ def reason_to_keep(
     data: dict[str, Any],
     files: Sequence[Path],
 ) -> str | None:
-    """Why the version of the manifest `last` is as good as one that is trained on `data` now; None where it is not."""
+    """Why the model of the manifest `last` is as good as one that is trained on `data` now; None where it is not."""
     if last.get("method") != method(settings):
         return None
     if last["data"]["fingerprint"] == data["fingerprint"]:
@@ -90,15 +107,5 @@ def input_drift(connection: DuckDBPyConnection, last: dict[str, Any], files: Seq
 
     Empty where there are fewer than `MIN_NEW_ROWS` such rows.
     """
-    expected = last["input_bins"]
-    edges = {name: expected[name]["edges"] for name in INPUTS}
-    paths = [str(path) for path in files]
-    counts: dict[str, dict[int, int]] = {name: {} for name in INPUTS}
-    for name, place, rows in run(connection, "input_bins", files=paths, after=last["data"]["until"], edges=edges):
-        counts[name][place] = rows
-    if sum(counts[INPUTS[0]].values()) < MIN_NEW_ROWS:
-        return {}
-    return {
-        name: stability_index(shares := expected[name]["shares"], shares_of(counts[name], len(shares)))
-        for name in INPUTS
-    }
+    found = stability(connection, last["input_bins"], files, last["data"]["until"])
+    return {name: drift.psi for name, drift in found.items() if drift.rows >= MIN_NEW_ROWS}

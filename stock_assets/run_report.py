@@ -11,8 +11,7 @@ from stock_assets.definitions import defs
 from stock_assets.defs.running import Outcome, open_instance, run_full_refresh
 from stock_assets.errors import UserError
 from stock_assets.layout import Layout
-from stock_assets.learning.training import BASELINE
-from stock_assets.learning.volume import INPUTS
+from stock_assets.learning.volume import BASELINE, INPUTS
 from stock_assets.publishing import exclusive
 from stock_assets.settings import Settings
 from stock_assets.volume_model import SELF_TEST
@@ -79,8 +78,15 @@ def _data_lines(outcome: Outcome) -> Iterator[tuple[str, str]]:
 
 
 def _model_lines(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    prefix = "volume_candidates/"
+    found = {key.removeprefix(prefix): facts for key, facts in outcome.metadata.items() if key.startswith(prefix)}
+    if found:
+        skill, best = max((facts["skill"], name) for name, facts in found.items())
+        yield "candidates", f"{len(found)} ({sum(facts['trained'] for facts in found.values())} trained)"
+        yield "best on the test window", f"{best} ({skill:+.2%})"
     if model := outcome.metadata.get("volume_model"):
         state = "promoted" if model["promoted"] else "not promoted"
+        yield "best on validation", model["candidate"]
         yield "model version", f"{model['version']} ({'trained' if model['trained'] else 'kept'}, {state})"
         yield f"skill against {BASELINE}", f"{model['skill']:+.2%} of its mean absolute error"
         volume, price = SELF_TEST[0]

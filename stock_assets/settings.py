@@ -1,6 +1,6 @@
 """Every setting: an environment variable `STOCK_ASSETS_*` (or a line in `.env`), typed, with its default.
 
-Nothing else reads the environment, except for `DAGSTER_HOME`, which is Dagster's own.
+Nothing else reads the environment, except for Dagster's `DAGSTER_HOME` and MLflow's `MLFLOW_TRACKING_URI`.
 """
 
 from datetime import date
@@ -58,6 +58,12 @@ class Settings(BaseSettings):
     validation_share: Share = Field(
         0.15, description="Share of the rows after those for early stopping; the rest is the test window."
     )
+    folds: int = Field(
+        0,
+        ge=0,
+        le=20,
+        description="Walk-forward folds before the test window that every candidate is measured on as well.",
+    )
     retrain_share: float = Field(
         0,
         ge=0,
@@ -68,6 +74,12 @@ class Settings(BaseSettings):
         None,
         gt=0,
         description="Population stability index of an input that retrains the model too, such as `0.2`. Unset: none.",
+    )
+    search_trials: int = Field(
+        20,
+        ge=1,
+        le=1000,
+        description="Trials of a search for hyper-parameters, those of earlier runs on the same data included.",
     )
     threads: int | None = Field(
         None, ge=1, description="Threads of DuckDB and LightGBM. Unset: the CPUs this container may use."
@@ -91,6 +103,11 @@ class Settings(BaseSettings):
     )
     alert_webhook: SecretStr | None = Field(
         None, description="Address that is sent a JSON `text` when a run fails, such as Slack's. It starts the sensor."
+    )
+    experiments_url: SecretStr | None = Field(
+        None,
+        description="Database that every training is appended to, such as `postgresql://user:password@host/name`. "
+        "Unset: `experiments.db` in the data folder.",
     )
     host: str = Field("127.0.0.1", description="Address that the UI and the service listen on.")
     dagster_port: Port = Field(3000, description="Port of the Dagster UI (`make dev`).")

@@ -37,6 +37,12 @@ def sql_hash() -> str:
 
 
 @cache
-def recipe() -> str:
-    """What makes tables of raw files: these statements, and DuckDB. With another recipe everything is made anew."""
-    return hashlib.sha256(f"{sql_hash()} {duckdb.__version__}".encode()).hexdigest()[:16]
+def recipe(folder: str = "") -> str:
+    """What makes tables of raw files: these statements, those of one folder, and DuckDB.
+
+    With another recipe everything is made anew.
+    """
+    digest = hashlib.sha256(f"{sql_hash()} {duckdb.__version__}".encode())
+    for path in sorted((FOLDER / folder).glob("*.sql")) if folder else ():
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -36,7 +36,7 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     """No setting from outside reaches a test: neither a variable nor a `.env` in the working directory."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.upper().startswith(PREFIX) or name == "DAGSTER_HOME":
+            if name.upper().startswith((PREFIX, "MLFLOW_")) or name == "DAGSTER_HOME":
                 patch.delenv(name)
         patch.chdir(tmp_path_factory.mktemp("working-directory"))
         yield

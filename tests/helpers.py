@@ -43,7 +43,7 @@ def folder_settings(data_dir: Path, source_path: Path, **others: object) -> dict
 
 
 def _is_ours(name: str) -> bool:
-    return name.startswith(("STOCK_ASSETS_", "DAGSTER_"))
+    return name.startswith(("STOCK_ASSETS_", "DAGSTER_", "MLFLOW_"))
 
 
 @contextmanager

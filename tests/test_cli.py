@@ -15,6 +15,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from stock_assets.learning.candidates import NAMES
 from tests.helpers import (
     COMMAND,
     child_environment,
@@ -58,6 +59,11 @@ def test_run_ends_with_a_table_of_what_it_made(done: Done) -> None:
     assert (table["symbols"], table["letters"]) == ("28", "25")
     assert re.fullmatch(r"\d{8}T\d{12}-[0-9a-f]{8} \(trained, promoted\)", table["model version"])
     assert re.fullmatch(r"\+\d+\.\d+% of its mean absolute error", table["skill against vol_moving_avg"])
+    assert table["candidates"] == "8 (8 trained)"
+    best, _, skill = table["best on the test window"].partition(" ")
+    assert best in NAMES
+    assert float(skill.strip("()%")) >= float(table["skill against vol_moving_avg"].partition("%")[0])
+    assert table["best on validation"] in ("lightgbm_log_ratio", "lightgbm_raw", "constant_multiple")
     prediction = table["prediction for vol_moving_avg=12345, adj_close_rolling_med=25"]
     assert re.fullmatch(r"\d{1,3}(,\d{3})* shares", prediction)
     for asset in ("raw_files", "combined", "features", "volume_model"):

@@ -221,6 +221,8 @@ DATABASE = "os.rename market.duckdb"
 CLOSED = "os.remove market.duckdb.tmp.wal"
 """The database is written and closed; the renames come next."""
 MODEL_FOLDER = "os.rename models/volume_model/VERSION"
+CANDIDATE = "os.rename models/volume_model/candidates/linear"
+"""Right before it the candidate has no folder: the old one has been moved aside."""
 POINTER = "os.rename models/volume_model/latest.json"
 
 POINTS: dict[str, Place] = {
@@ -230,6 +232,8 @@ POINTS: dict[str, Place] = {
     "before the database": before(DATABASE),
     "before the first letter of features": before(f"os.rename {parquet('features', '0')}"),
     "after the last letter of features": after(f"os.remove {parquet('features', 'Z')}"),
+    "while a candidate is written": before("open models/volume_model/candidates/linear.tmp/model.pkl"),
+    "before a candidate's folder": before(CANDIDATE),
     "while the model is written": before("open models/volume_model/new-version.tmp/model.pkl"),
     "before the version's folder": before(MODEL_FOLDER),
     "after the version's folder": after(MODEL_FOLDER),
@@ -257,9 +261,9 @@ def assert_readable(data_dir: Path, worlds: Worlds) -> State:
 
 
 def assert_versions_complete(folder: Path) -> None:
-    for version in (path for path in folder.iterdir() if path.is_dir() and path.suffix != ".tmp"):
-        named = json.loads((version / "manifest.json").read_text())["files"]
-        found = digests(version, "*")
+    for manifest in (path for path in folder.rglob("manifest.json") if ".tmp" not in str(path)):
+        named = json.loads(manifest.read_text())["files"]
+        found = digests(manifest.parent, "**/*")
         del found["manifest.json"]
         assert found == named
 
@@ -276,6 +280,7 @@ LITTERING: dict[str, Place] = {
     "amid the tables": in_pause_before(CLOSED),
     "before the letters": before(f"os.rename {parquet('combined', '0')}"),
     "while the model is written": POINTS["while the model is written"],
+    "before a candidate's folder": before(CANDIDATE),
 }
 
 COMBINED_WINDOW: dict[str, Place] = {
@@ -303,6 +308,17 @@ def test_the_next_run_mends_a_kill_amid_the_renames_of_features(worlds: Worlds, 
     found = assert_readable(data_dir, worlds)
     assert (found.combined, found.model) == (worlds.new.combined, worlds.old.model)
     assert found.parquet["combined"] == worlds.new.parquet["combined"]
+    process = stock_assets("run", variables=folder_settings(data_dir, source), cwd=source)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert State.of(data_dir) == worlds.new
+    assert litter(data_dir) == []
+
+
+def test_the_next_run_mends_a_kill_between_two_candidates(worlds: Worlds, data_dir: Path) -> None:
+    source = worlds.root / "source2"
+    assert run_until(data_dir, source, *before(CANDIDATE)(worlds.trace)) == -signal.SIGKILL
+    assert assert_readable(data_dir, worlds).model == worlds.old.model
+    assert not (data_dir / "models/volume_model/candidates/linear").exists()
     process = stock_assets("run", variables=folder_settings(data_dir, source), cwd=source)
     assert (process.returncode, process.stderr) == (0, "")
     assert State.of(data_dir) == worlds.new

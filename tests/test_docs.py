@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from stock_assets.layout import Table
+from stock_assets.monitoring import VOLUME_MODEL
 from stock_assets.quality_checks import CHECKS
 from stock_assets.settings import PREFIX, Settings
 
@@ -50,6 +51,14 @@ def test_every_check_is_explained_as_it_is(table: Table) -> None:
     for check in CHECKS[table]:
         kind = "stops" if check.blocking else "warns"
         assert f"| `{table}` | `{check.name}` | {kind} | {check.description} |" in text
+
+
+@pytest.mark.parametrize("name", VOLUME_MODEL)
+def test_every_check_of_the_model_is_explained_as_it_is(name: str) -> None:
+    row = f"| `volume_model` | `{name}` | warns | {VOLUME_MODEL[name].description} |"
+
+    assert row in _read("docs/operations.md")
+    assert f"\n- `{name}`: " in _read("docs/operations.md"), "what to do about it"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

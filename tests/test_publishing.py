@@ -12,7 +12,7 @@ import pytest
 
 from stock_assets.errors import UserError
 from stock_assets.layout import Layout
-from stock_assets.publishing import exclusive, scratch, staged, staging, sweep, write_json
+from stock_assets.publishing import exclusive, scratch, staged, staged_folder, staging, sweep, write_json
 from tests.conftest import write_market
 
 HOLD = """
@@ -238,3 +238,21 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         exclusive(Layout(tmp_path / "file" / "data"), 0, print),
     ):
         pass
+
+
+def test_a_folder_takes_the_place_of_another_one_with_all_that_is_in_it(tmp_path: Path) -> None:
+    for content in ("old", "new"):
+        with staged_folder(tmp_path / "sub" / "place") as folder:
+            (folder / content).write_text(content)
+
+    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["place"]
+    assert [path.name for path in (tmp_path / "sub" / "place").iterdir()] == ["new"]
+
+
+def test_a_folder_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
+    with staged_folder(tmp_path / "place") as folder:
+        (folder / "old").touch()
+    with pytest.raises(FileNotFoundError), staged_folder(tmp_path / "place") as folder:
+        (folder / "no folder" / "new").touch()
+
+    assert [path.name for path in tmp_path.rglob("*")] == ["place", "old"]

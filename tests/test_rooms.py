@@ -18,7 +18,7 @@ WITH_DAGSTER = {"stock_assets/definitions.py", "stock_assets/run_report.py", "st
 IDLE = """
 import sys
 import stock_assets.definitions
-print(*sorted({"kaggle", "lightgbm", "pandas", "sklearn"} & set(sys.modules)))
+print(*sorted({"PIL", "jinja2", "kaggle", "lightgbm", "matplotlib", "optuna", "pandas", "sklearn"} & set(sys.modules)))
 """
 
 

@@ -1,4 +1,4 @@
-"""The volume model from features to a published version, and when it is promoted."""
+"""The volume model from its candidates to a published version, and when it is promoted."""
 
 import hashlib
 import json
@@ -13,61 +13,51 @@ import lightgbm
 import numpy as np
 import pytest
 
+from stock_assets import versions, volume_candidates, volume_model
 from stock_assets.errors import UserError
+from stock_assets.experiments import Recorded, read_experiments
 from stock_assets.layout import LETTERS, Layout
-from stock_assets.provenance import read_made_from
+from stock_assets.learning.candidates import NAMES
+from stock_assets.learning.rows import VolumeRows
+from stock_assets.learning.split import split_by_date
+from stock_assets.pictures import Picture
 from stock_assets.registry import promote, read_pointer, verify
 from stock_assets.retraining import input_drift
 from stock_assets.settings import Settings
-from stock_assets.volume_model import Trained, make_volume_model
+from stock_assets.versions import Trained
+from stock_assets.volume_candidates import read_rows
 from tests.conftest import Built
+from tests.published_features import (
+    QUICK,
+    change_features,
+    make,
+    make_only_candidates,
+    make_only_model,
+    replace_volume,
+    take_features,
+)
 
-METRICS = {"mae", "mse", "rmse", "median_ape", "r2_log"}
+METRICS = {"mae", "mse", "rmse", "median_ape", "wape", "r2_log"}
 
 
-def take_features(source: Layout, target: Layout) -> Layout:
-    """A data folder with the features and the manifest of another one."""
-    shutil.copytree(source.data_dir / "lake" / "features", target.data_dir / "lake" / "features")
-    target.raw.mkdir()
-    shutil.copy(source.manifest, target.manifest)
-    return target
+SERVABLE = {"lightgbm_log_ratio", "constant_multiple"}
+PICTURES = {"predicted_against_actual", "error_by_liquidity", "skill_by_model", "feature_importance"}
 
 
-def make(layout: Layout, prices_of: Layout | None = None, **settings: Any) -> Trained:
-    """Train beside a database whose prices are those that the features were made of, or another one's."""
-    with duckdb.connect(config={"threads": 1}) as connection:
-        connection.execute(
-            'CREATE TABLE source_files (letter VARCHAR, "Symbol" VARCHAR, fingerprint VARCHAR, rows_kept BIGINT)'
-        )
-        for letter in LETTERS:
-            said = read_made_from(connection, (prices_of or layout).parquet("features", letter))
-            for symbol, fingerprint in json.loads(said)["files"].items() if said else ():
-                connection.execute("INSERT INTO source_files VALUES (?, ?, ?, 1)", [letter, symbol, fingerprint])
-        return make_volume_model(connection, Settings(data_dir=layout.data_dir, **settings), 1, "the/asset", "a-run")
+def recorded(layout: Layout) -> list[Recorded]:
+    """The experiments of the volume model, newest first."""
+    return read_experiments(Settings(data_dir=layout.data_dir), "volume_model")
 
 
 def folder_of(layout: Layout) -> Path:
     return layout.models / "volume_model"
 
 
-def change_features(layout: Layout, select: str, only: str = "") -> None:
-    """Other features, as they would be made of other files: their fingerprints are other ones too."""
-    for path in layout.data_dir.glob("lake/features/*/part-0.parquet"):
-        copy = path.with_name("copy.parquet")
-        with duckdb.connect() as connection:
-            made_from = json.loads(read_made_from(connection, path))
-            made_from["files"] = {symbol: text[:16] + select for symbol, text in made_from["files"].items()}
-            statement = f"COPY (SELECT {select} FROM read_parquet($path) {only}) TO $copy"
-            connection.execute(
-                f"{statement} (FORMAT parquet, KV_METADATA {{made_from: $made_from}})",
-                {"path": str(path), "copy": str(copy), "made_from": json.dumps(made_from)},
-            )
-        copy.replace(path)
-
-
-def replace_volume(layout: Layout, expression: str) -> None:
-    """Other volumes beside the same features."""
-    change_features(layout, f'* REPLACE ({expression} AS "Volume")')
+@pytest.fixture(autouse=True)
+def _no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take a second; those of `trained`, which is made before, are drawn."""
+    shown = tuple(Picture(name, name, "", b"") for name in sorted(PICTURES))
+    monkeypatch.setattr(volume_model, "draw", lambda *_: shown)
 
 
 @pytest.fixture(scope="module")
@@ -93,14 +83,15 @@ def read_json(path: Path) -> Any:
 
 
 def test_a_version_is_a_folder_of_known_files(version: Path) -> None:
-    found = {path.name for path in version.iterdir()}
-
-    assert found >= {"model.txt", "model.pkl", "manifest.json", "metrics.json", "card.md"}
-    assert not [name for name in found if name.endswith(".tmp")]
+    assert {path.name for path in version.iterdir()} == {
+        "model.txt", "model.pkl", "manifest.json", "metrics.json", "card.md", "card.html", "plots",
+    }  # fmt: skip
+    assert {path.stem for path in (version / "plots").iterdir()} == PICTURES
 
 
 def test_the_manifest_has_the_hash_of_every_other_file(trained: Trained, version: Path) -> None:
-    files = {path.name: path for path in version.iterdir() if path.name != "manifest.json"}
+    paths = [path for path in version.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    files = {path.relative_to(version).as_posix(): path for path in paths}
 
     assert read_json(version / "manifest.json") == trained.manifest
     assert trained.manifest["files"] == {
@@ -114,6 +105,11 @@ def test_the_manifest_tells_what_the_model_is_made_of(trained: Trained, demo_mar
 
     assert (manifest["name"], manifest["version"], manifest["run_id"]) == ("volume_model", trained.version, "a-run")
     assert manifest["inputs"] == ["vol_moving_avg", "adj_close_rolling_med"]
+    assert (manifest["candidate"] in QUICK, manifest["baseline"], manifest["target"]) == (
+        True,
+        "vol_moving_avg",
+        "log_ratio",
+    )
     assert manifest["data"]["raw_version"] == demo_market.manifest.version
     assert manifest["data"]["letters"] == letters
     assert manifest["parameters"]["num_iterations"] > 0
@@ -146,6 +142,9 @@ def test_metrics_are_those_of_the_data_contract(trained: Trained, version: Path)
     assert set(metrics["skill"]) == set(metrics["baselines"]) >= {"vol_moving_avg"}
     for name, value in metrics["skill"].items():
         assert value == pytest.approx(1 - metrics["test"]["mae"] / metrics["baselines"][name]["mae"])
+    low, high = metrics["skill_interval"]["vol_moving_avg"]
+    assert low <= metrics["skill"]["vol_moving_avg"] <= high
+    assert set(metrics["candidates"]) == set(QUICK)
     assert metrics["split"]["train_to"] < metrics["split"]["test_from"] <= metrics["test"]["from"]
 
 
@@ -170,8 +169,9 @@ def test_the_card_tells_the_measurement(trained: Trained, version: Path) -> None
     card = (version / "card.md").read_text("utf-8")
 
     assert card.startswith("# volume_model\n")
-    assert f"{trained.skill:+.2%}" in card
-    assert "{" not in card
+    assert f"{trained.skill * 100:+.1f}" in card
+    assert trained.manifest["candidate"] in card
+    assert all(f"plots/{name}.png" in card for name in PICTURES)
 
 
 def test_a_model_with_skill_is_promoted(trained: Trained, demo_layout: Layout) -> None:
@@ -196,12 +196,15 @@ def test_a_model_without_skill_is_published_but_not_promoted(demo_layout: Layout
     assert (second.promoted, second.skill <= 0) == (False, True)
     assert "not promoted" in second.verdict
     assert pointer.read_bytes() == before
-    assert {path.name for path in folder_of(layout).iterdir()} == {first.version, second.version, "latest.json"}
+    assert {path.name for path in folder_of(layout).iterdir()} == {
+        first.version, second.version, "latest.json", "candidates",
+    }  # fmt: skip
+    assert recorded(layout)[0].reason.startswith("not promoted: ")
 
 
-def test_without_features_it_is_told_what_to_do(layout: Layout) -> None:
-    with pytest.raises(UserError, match="materialize features first"):
-        make(layout)
+def test_without_candidates_it_is_told_what_to_do(demo_market: Built, layout: Layout) -> None:
+    with pytest.raises(UserError, match="materialize volume_candidates"):
+        make_only_model(take_features(demo_market.layout, layout))
 
 
 def test_too_few_features_publish_nothing(demo_layout: Layout, layout: Layout) -> None:
@@ -211,14 +214,7 @@ def test_too_few_features_publish_nothing(demo_layout: Layout, layout: Layout) -
 
     with pytest.raises(UserError, match="add prices, or materialize more letters"):
         make(layout)
-    assert not folder_of(layout).exists()
-
-
-def test_features_of_other_prices_than_combined_are_refused(demo_market: Built, demo_layout: Layout) -> None:
-    before = sorted(folder_of(demo_layout).rglob("*"))
-    with pytest.raises(UserError, match="do not fit combined: materialize all letters"):
-        make(demo_layout, prices_of=demo_market.layout)
-    assert sorted(folder_of(demo_layout).rglob("*")) == before
+    assert not list(folder_of(layout).glob("*/manifest.json"))
 
 
 @pytest.fixture
@@ -240,7 +236,9 @@ def test_the_same_features_do_not_train_again(demo_layout: Layout, layout: Layou
     before = sorted((path, path.stat().st_mtime_ns) for path in folder_of(layout).rglob("*"))
     second = make(layout)
 
-    assert (first.kept, second.kept) == (None, "the features are those that it was trained on")
+    assert first.kept is None
+    assert second.kept == f"{first.manifest['candidate']} is still the best candidate and was not trained again"
+    assert {picture.name for picture in first.pictures} == {picture.name for picture in second.pictures} == PICTURES
     assert (second.version, second.promoted, second.skill) == (first.version, True, first.skill)
     assert "kept" in second.verdict
     assert sorted((path, path.stat().st_mtime_ns) for path in folder_of(layout).rglob("*")) == before
@@ -334,8 +332,9 @@ def test_a_few_new_rows_train_again_if_the_settings_say_so(
     assert (second.kept is None) == trains
     assert (second.version != first.version) == trains
     if not trains:
-        assert second.kept is not None
-        assert "% of the feature rows are new, less than STOCK_ASSETS_RETRAIN_SHARE=0.5" in second.kept
+        reason = make_only_candidates(two_steps, QUICK, **settings)["log_log"].kept
+        assert reason is not None
+        assert "% of the feature rows are new, less than STOCK_ASSETS_RETRAIN_SHARE=0.5" in reason
 
 
 def test_drift_is_that_of_the_new_rows_counted_by_numpy(two_steps: Layout, demo_layout: Layout) -> None:
@@ -354,3 +353,121 @@ def test_drift_is_that_of_the_new_rows_counted_by_numpy(two_steps: Layout, demo_
         shares, expected = np.maximum(shares, 1e-4), np.maximum(expected, 1e-4)
         assert drift == pytest.approx(np.sum((shares - expected) * np.log(shares / expected)))
     assert set(found) == set(last["inputs"])
+
+
+def candidate(layout: Layout, name: str) -> dict[str, Any]:
+    return dict(read_json(folder_of(layout) / "candidates" / name / "manifest.json"))
+
+
+def test_the_version_is_the_best_servable_candidate_on_validation(
+    trained: Trained, demo_layout: Layout, version: Path
+) -> None:
+    errors = {name: candidate(demo_layout, name)["metrics"]["validation"]["mae"] for name in SERVABLE}
+    best = min(errors, key=lambda name: errors[name])
+    source = folder_of(demo_layout) / "candidates" / best
+
+    assert trained.manifest["candidate"] == best
+    assert (version / "model.txt").read_bytes() == (source / "model.txt").read_bytes()
+    assert trained.manifest["metrics"]["test"] == candidate(demo_layout, best)["metrics"]["test"]
+    assert trained.manifest["parameters"] == candidate(demo_layout, best)["parameters"]
+
+
+def improve(layout: Layout, name: str, window: str) -> None:
+    """Claim that a candidate errs by nothing on a window."""
+    path = folder_of(layout) / "candidates" / name / "manifest.json"
+    manifest = read_json(path)
+    manifest["metrics"][window]["mae"] = 0.0
+    path.write_text(json.dumps(manifest), "utf-8")
+
+
+@pytest.mark.parametrize("name", ["lightgbm_log_ratio", "constant_multiple"])
+def test_another_best_candidate_on_validation_makes_another_version(
+    demo_layout: Layout, layout: Layout, name: str
+) -> None:
+    make_only_candidates(take_features(demo_layout, layout), QUICK)
+    improve(layout, name, "validation")
+
+    assert make_only_model(layout).manifest["candidate"] == name
+
+
+def test_neither_the_test_window_nor_a_candidate_that_cannot_be_served_decides(
+    trained: Trained, demo_layout: Layout, layout: Layout
+) -> None:
+    make_only_candidates(take_features(demo_layout, layout), QUICK)
+    improve(layout, "log_log", "validation")
+    for name in SERVABLE - {trained.manifest["candidate"]}:
+        improve(layout, name, "test")
+
+    assert make_only_model(layout).manifest["candidate"] == trained.manifest["candidate"]
+
+
+def test_the_training_is_recorded_with_its_reason(trained: Trained, demo_layout: Layout) -> None:
+    (row,) = recorded(demo_layout)
+    (beaten,) = SERVABLE - {trained.manifest["candidate"]}
+
+    assert (row.version, row.promoted, row.run_id) == (trained.version, True, "a-run")
+    assert row.metrics == trained.manifest["metrics"]
+    assert row.reason.startswith(f"promoted: {trained.manifest['candidate']} errs least on validation")
+    assert f"less than {beaten}" in row.reason
+
+
+def test_a_kept_version_is_not_recorded_again(demo_layout: Layout, layout: Layout) -> None:
+    make(take_features(demo_layout, layout))
+    make(layout)
+
+    assert len(recorded(layout)) == 1
+
+
+def test_what_cannot_be_recorded_is_neither_kept_nor_promoted(
+    demo_layout: Layout, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise UserError("no database")
+
+    make_only_candidates(take_features(demo_layout, layout), QUICK)
+    with monkeypatch.context() as patch:
+        patch.setattr(versions, "record", refuse)
+        with pytest.raises(UserError, match="no database"):
+            make_only_model(layout)
+    assert [path.name for path in folder_of(layout).iterdir()] == ["candidates"]
+
+    assert make_only_model(layout).kept is None
+
+
+def test_candidates_that_were_lost_and_made_again_keep_the_version(demo_layout: Layout, layout: Layout) -> None:
+    first = make(take_features(demo_layout, layout))
+    shutil.rmtree(folder_of(layout) / "candidates")
+    second = make(layout)
+
+    assert second.version == first.version
+
+
+def break_training(patch: pytest.MonkeyPatch) -> None:
+    """Volumes before the test window belong to other rows than their own, as after a join gone wrong."""
+
+    def read_shuffled(*arguments: Any) -> VolumeRows:
+        rows = read_rows(*arguments)
+        known = np.flatnonzero(rows.days < split_by_date(rows.days, 0.7, 0.15).test_from)
+        volume = rows.volume.copy()
+        volume[known] = volume[np.random.default_rng(3).permutation(known)]
+        return rows._replace(volume=volume)
+
+    patch.setattr(volume_candidates, "read_rows", read_shuffled)
+
+
+def test_a_broken_training_is_recorded_and_not_promoted(
+    demo_market: Built, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make(take_features(demo_market.layout, layout), NAMES)
+    pointer = folder_of(layout) / "latest.json"
+    before = pointer.read_bytes()
+    change_features(layout, "*")
+    break_training(monkeypatch)
+    second = make(layout, NAMES)
+    row = recorded(layout)[0]
+
+    assert (first.promoted, second.promoted, second.skill < 0) == (True, False, True)
+    assert pointer.read_bytes() == before
+    assert (row.version, row.promoted, row.metrics) == (second.version, False, second.manifest["metrics"])
+    assert row.reason.startswith(f"not promoted: {second.manifest['candidate']} errs least on validation")
+    assert f"but it has a skill of {second.skill:+.2%} against vol_moving_avg" in row.reason

@@ -1,29 +1,25 @@
-"""The assets: raw_files -> combined -> features [by letter] -> volume_model. The work is done elsewhere."""
+"""The assets of the tables: raw_files -> combined -> features [by letter]. The work is done elsewhere."""
 
 import warnings
 from collections.abc import Iterator
-from datetime import timedelta
 
 import dagster as dg
 
-from stock_assets.budget import thread_count
 from stock_assets.combined import export_combined, published_version, read_totals, update_combined
 from stock_assets.contract import COMBINED_COLUMNS, FEATURE_COLUMNS, LETTER_COLUMN
 from stock_assets.defs.checks import blocking_results, check_results, check_specs, warning_counts
-from stock_assets.defs.partitions import letters
+from stock_assets.defs.partitions import letter_metadata, letters
 from stock_assets.defs.resources import MarketDatabase, published_snapshot, refreshing, writing
 from stock_assets.defs.schemas import feature_lineage, table_schema, table_value
 from stock_assets.features import update_features
 from stock_assets.ingest.snapshot import compare, read_manifest
 from stock_assets.ingest.sources import refresh
 from stock_assets.layout import LETTERS, Layout
-from stock_assets.learning.training import BASELINE
 from stock_assets.provenance import data_version, stale_letters
 from stock_assets.publishing import staging
 from stock_assets.quality import inspect_combined, inspect_features, record, tomorrow
 from stock_assets.restatements import Restatements, export_restatements
 from stock_assets.statements import recipe
-from stock_assets.volume_model import make_volume_model
 
 OWNERS = ["team:market-data"]
 
@@ -149,68 +145,8 @@ def features(
             computed = [symbol for letter in stale.values() for symbol in letter.changed]
             findings = inspect_features(connection, files, computed, version)
             yield from blocking_results(findings)
-    for letter in facts:
-        own = {"dagster/partition_row_count": letter.rows} | letter._asdict()
-        context.add_asset_metadata(own, partition_key=letter.letter)
-    # Dagster's own keys speak of the whole table, or of one partition; some letters are neither.
-    rows_key = {1: "dagster/partition_row_count", len(LETTERS): "dagster/row_count"}.get(len(keys), "rows of the run")
     yield dg.MaterializeResult(
-        metadata={
-            rows_key: sum(letter.rows for letter in facts),
-            "letters": sum(letter.rows > 0 for letter in facts),
-            "letters skipped": sum(letter.skipped and letter.rows > 0 for letter in facts),
-            "symbols of the run": sum(letter.symbols for letter in facts),
-            "by letter": table_value([letter._asdict() for letter in facts if letter.rows]),
-        },
+        metadata=letter_metadata(context, facts),
         check_results=list(check_results(findings)),
         data_version=dg.DataVersion(version),
-    )
-
-
-@dg.asset(
-    deps=[features],
-    group_name="models",
-    kinds={"lightgbm", "python"},
-    owners=OWNERS,
-    freshness_policy=dg.FreshnessPolicy.time_window(warn_window=timedelta(days=2), fail_window=timedelta(days=4)),
-    check_specs=[
-        dg.AssetCheckSpec(
-            "beats_baseline",
-            asset="volume_model",
-            description=f"The new version errs less than `{BASELINE}` on the test window; else it is not promoted.",
-        )
-    ],
-)
-def volume_model(context: dg.AssetExecutionContext, database: MarketDatabase) -> dg.MaterializeResult:
-    """A LightGBM model of a day's volume from the two features of that day, and the version that is served.
-
-    It learns log(Volume / vol_moving_avg), split by time with a gap of 30 trading days. Each version is a folder in
-    `models/volume_model` with its manifest and metrics; `latest.json` moves to it only if it beats the baseline
-    "volume = vol_moving_avg" on the test window. The version before is kept where the features have not changed.
-    """
-    with writing(context) as settings, database.published() as connection:
-        model = make_volume_model(
-            connection, settings, thread_count(settings), context.asset_key.to_user_string(), context.run.run_id
-        )
-    context.log.info(model.verdict)
-    test = model.manifest["metrics"]["test"]
-    return dg.MaterializeResult(
-        metadata={
-            "version": model.version,
-            "trained": model.kept is None,
-            "promoted": model.promoted,
-            "skill": model.skill,
-            "sample prediction": round(model.manifest["self_test"]["outputs"][0]),
-            "test window": f"{test['from']} to {test['to']}",
-            **{name: test[name] for name in ("rows", "mae", "rmse", "median_ape", "r2_log")},
-        },
-        check_results=[
-            dg.AssetCheckResult(
-                check_name="beats_baseline",
-                passed=model.promoted,
-                description=model.verdict,
-                metadata={"skill": model.skill},
-            )
-        ],
-        data_version=dg.DataVersion(model.manifest["files"]["model.txt"]),
     )

@@ -16,6 +16,7 @@ import yaml
 from filelock import FileLock
 from sqlalchemy.exc import SQLAlchemyError
 
+from stock_assets.defs.jobs import full_refresh
 from stock_assets.defs.partitions import ALL_LETTERS, range_tags
 from stock_assets.errors import UserError, first_line
 from stock_assets.layout import Layout
@@ -32,7 +33,7 @@ Show = Callable[[str, str], None]
 class Outcome:
     """What came of a run: `metadata` and `seconds` by asset, and the one line of the first failure, if any.
 
-    `checks` is how many were made, `warnings` what those say that did not pass, by name.
+    `checks` is how many were made, `warnings` what those say that did not pass, by asset and name.
     """
 
     run_id: str
@@ -103,9 +104,10 @@ def _selected(defs: dg.Definitions, select: str | None) -> list[dg.AssetKey] | N
     if select is None:
         return None
     graph = defs.resolve_asset_graph()
-    names = ", ".join(sorted(key.to_user_string() for key in graph.get_all_asset_keys()))
+    refreshed = full_refresh.selection.resolve(graph)
+    names = ", ".join(sorted(key.to_user_string() for key in refreshed))
     try:
-        keys = dg.AssetSelection.from_string(select).resolve(graph)
+        keys = dg.AssetSelection.from_string(select).resolve(graph) & refreshed
     except (dg.DagsterError, ValueError) as error:
         raise UserError(f"--select {select}: not a selection of assets ({names})") from error
     if not keys:
@@ -117,13 +119,15 @@ def _note(outcome: Outcome, event: dg.DagsterEvent) -> None:
     """Take from an event what the closing table tells."""
     asset = event.step_key or ""
     if event.is_step_materialization:
-        values = event.step_materialization_data.materialization.metadata
+        made = event.step_materialization_data.materialization
+        values, asset = made.metadata, made.asset_key.to_user_string()  # a step may make several assets
         outcome.metadata[asset] = {name: value.value for name, value in values.items()}
     elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
         found = event.asset_check_evaluation_data
         outcome.checks += 1
         if not found.passed:
-            outcome.warnings[found.check_name] = found.description or "failed"
+            asset_name = found.asset_key.to_user_string()
+            outcome.warnings[f"{asset_name} {found.check_name}"] = found.description or "failed"
     elif event.is_step_success:
         outcome.seconds[asset] = event.step_success_data.duration_ms / 1000
     elif event.is_step_failure and outcome.error is None:

@@ -1,18 +1,28 @@
 """How far inputs have drifted from those of the training: the population stability index.
 
-PSI = sum over bins of (actual - expected) * ln(actual / expected), over the shares of the rows in each bin. Below 0.1
-counts as stable and above 0.2 or 0.25 as shifted (Siddiqi, Credit Risk Scorecards, 2006).
+Below 0.1 counts as stable and above 0.2 or 0.25 as shifted (Siddiqi, Credit Risk Scorecards, 2006). The sum itself is
+`sql/models/drift_stability.sql`.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from duckdb import DuckDBPyConnection
 from numpy.typing import NDArray
 
+from stock_assets.statements import run
+
 BINS = 10
-SMALLEST_SHARE = 1e-4
-"""An empty bin counts as this share: its logarithm would be infinite."""
+SHIFTED = 0.2
+
+
+class Drift(NamedTuple):
+    """The population stability index of one input, of so many rows."""
+
+    rows: int
+    psi: float
 
 
 def bins(values: NDArray[np.float64]) -> dict[str, list[float]]:
@@ -25,13 +35,21 @@ def bins(values: NDArray[np.float64]) -> dict[str, list[float]]:
     return {"edges": edges.tolist(), "shares": (counts / len(values)).tolist()}
 
 
-def stability_index(expected: Sequence[float], actual: Sequence[float]) -> float:
-    """The population stability index of shares by bin, each summing to 1."""
-    before, now = (np.maximum(np.asarray(shares, float), SMALLEST_SHARE) for shares in (expected, actual))
-    return float(np.sum((now - before) * np.log(now / before)))
+def stability(
+    connection: DuckDBPyConnection, training: Mapping[str, Any], files: Sequence[Path], after: str
+) -> dict[str, Drift]:
+    """The drift of each input, of the rows of these files after a day, against its bins in training.
 
-
-def shares_of(counts: dict[Any, int], size: int) -> list[float]:
-    """The shares of the bins 0 to `size` - 1, from counts by bin that may lack some."""
-    total = sum(counts.values())
-    return [counts.get(place, 0) / total for place in range(size)]
+    `training` is a manifest's `input_bins`: the `bins` of each input, which is a column of the files. An input without
+    rows after that day is left out.
+    """
+    parameters = {part: [training[name][part] for name in training] for part in ("edges", "shares")}
+    rows = run(
+        connection,
+        "models/drift_stability",
+        files=[str(path) for path in files],
+        after=after,
+        inputs=list(training),
+        **parameters,
+    )
+    return {name: Drift(count, psi) for name, count, psi in rows}

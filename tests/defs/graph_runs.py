@@ -18,15 +18,17 @@ def execute(
     with in_force(variables), dg.DagsterInstance.ephemeral() as instance:
         return defs.resolve_job_def("full_refresh").execute_in_process(
             instance=instance,
-            asset_selection=[dg.AssetKey(name) for name in select] if select else None,
+            asset_selection=[dg.AssetKey.from_user_string(name) for name in select] if select else None,
             tags=tags,
             raise_on_error=False,
         )
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
-    event = result.asset_materializations_for_node(asset)[0]
-    return {name: value.value for name, value in event.metadata.items()}
+    made = result.get_asset_materialization_events()
+    event = next(event for event in made if event.asset_key == dg.AssetKey.from_user_string(asset))
+    values = event.step_materialization_data.materialization.metadata
+    return {name: value.value for name, value in values.items()}
 
 
 def checks(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, dg.AssetCheckEvaluation]:

@@ -15,7 +15,7 @@ import dagster as dg
 import pytest
 
 from stock_assets.definitions import defs
-from stock_assets.defs import assets, automation, resources
+from stock_assets.defs import assets, automation, models, resources
 from stock_assets.defs.automation import daily_schedule, failure_sensor, source_sensor
 from stock_assets.defs.partitions import ALL_LETTERS
 from stock_assets.errors import TransientError, UserError
@@ -360,7 +360,7 @@ def test_a_run_that_is_stopped_is_not_tried_again(
 
 
 def test_the_model_is_to_be_fresh() -> None:
-    (spec,) = assets.volume_model.specs
+    (spec,) = models.volume_model.specs
 
     assert spec.freshness_policy == dg.FreshnessPolicy.time_window(
         warn_window=timedelta(days=2), fail_window=timedelta(days=4)

@@ -1,5 +1,6 @@
 """The whole graph on a small demo market: its shape, its outputs, its metadata, and how it fails."""
 
+import json
 from pathlib import Path
 
 import dagster as dg
@@ -10,6 +11,7 @@ from stock_assets import registry
 from stock_assets.definitions import defs
 from stock_assets.ingest.snapshot import Manifest
 from stock_assets.layout import LETTERS
+from stock_assets.learning.candidates import NAMES
 from tests.defs.graph_runs import Refreshed, checks, execute, failures, metadata, records
 from tests.helpers import (
     count_csv_rows,
@@ -22,6 +24,7 @@ from tests.helpers import (
     write_constant_volume,
 )
 
+CANDIDATES = [f"volume_candidates/{name}" for name in sorted(NAMES)]
 PRICES = ["Symbol", "Security Name", "Date", "Open", "High", "Low", "Close", "Adj Close", "Volume"]
 
 
@@ -46,17 +49,28 @@ def test_assets_are_these(graph: AssetGraph) -> None:
         "combined": (["raw_files"], "tables", {"duckdb", "sql", "parquet"}, owners),
         "quarantine": (["combined"], "tables", {"duckdb", "sql", "parquet"}, owners),
         "features": (["combined"], "tables", {"duckdb", "sql", "parquet"}, owners),
-        "volume_model": (["features"], "models", {"lightgbm", "python"}, owners),
+        "volume_predictions": (["features", "volume_model"], "models", {"lightgbm", "duckdb", "parquet"}, owners),
+        "volume_model": (CANDIDATES, "models", {"lightgbm", "python"}, owners),
+        "volume_model_parameters": (["features"], "search", {"lightgbm", "python"}, owners),
+        "next_day_model_parameters": (["next_day_features"], "search", {"lightgbm", "python"}, owners),
+    } | {
+        key: (
+            ["features"],
+            "models",
+            {"lightgbm" if "lightgbm" in key or "constant" in key else "scikitlearn", "python"},
+            owners,
+        )
+        for key in CANDIDATES
     }
 
 
-def test_only_features_are_partitioned_and_in_one_run(graph: AssetGraph) -> None:
+def test_tables_by_letter_are_partitioned_and_in_one_run(graph: AssetGraph) -> None:
     partitioned = {node.key.to_user_string(): node for node in graph.asset_nodes if node.is_partitioned}
-    assert list(partitioned) == ["features"]
-    node = partitioned["features"]
-    assert node.partitions_def is not None
-    assert list(node.partitions_def.get_partition_keys()) == list("0ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    assert node.backfill_policy == dg.BackfillPolicy.single_run()
+    assert set(partitioned) == {"features", "volume_predictions"}
+    for node in partitioned.values():
+        assert node.partitions_def is not None
+        assert list(node.partitions_def.get_partition_keys()) == list("0ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+        assert node.backfill_policy == dg.BackfillPolicy.single_run()
 
 
 def test_checks_and_jobs_are_these(graph: AssetGraph) -> None:
@@ -68,10 +82,10 @@ def test_checks_and_jobs_are_these(graph: AssetGraph) -> None:
             "missing_names",
         },
         "features": {"schema", "complete", "warm_up", "spot_check"},
-        "volume_model": {"beats_baseline"},
+        "volume_model": {"beats_baseline", "inputs_stable", "model_is_fresh", "still_beats_baseline"},
     }  # fmt: skip
     jobs = {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
-    assert jobs == {"full_refresh"}
+    assert jobs == {"full_refresh", "parameter_search"}
 
 
 def test_every_asset_is_described(graph: AssetGraph) -> None:
@@ -81,7 +95,10 @@ def test_every_asset_is_described(graph: AssetGraph) -> None:
 def test_one_run_makes_everything(refreshed: Refreshed) -> None:
     assert refreshed.result.success
     steps = [str(event.step_key) for event in refreshed.result.all_events if event.is_step_success]
-    assert steps == ["raw_files", "combined", "features", "quarantine", "volume_model"]
+    assert steps == [
+        "raw_files", "combined", "features", "quarantine", "volume_candidates", "volume_model",
+        "volume_model_monitoring", "volume_predictions",
+    ]  # fmt: skip
     assert litter(refreshed.data_dir) == []
 
 
@@ -151,8 +168,35 @@ def test_the_promoted_version_is_on_disk(refreshed: Refreshed) -> None:
     assert manifest["run_id"] == refreshed.result.run_id
     assert manifest["data"]["raw_version"] == metadata(refreshed.result, "raw_files")["version"]
     assert {path.name for path in (refreshed.models / pointer.path).iterdir()} == {
-        "model.txt", "model.pkl", "manifest.json", "metrics.json", "card.md",
+        "model.txt", "model.pkl", "manifest.json", "metrics.json", "card.md", "card.html", "plots",
     }  # fmt: skip
+    assert Path(values["card"]).read_text("utf-8").startswith("<!DOCTYPE html>")
+    for name in ("predicted_against_actual", "error_by_liquidity", "skill_by_model", "feature_importance"):
+        assert "data:image/png;base64," in values[name]
+
+
+@pytest.mark.parametrize("key", CANDIDATES)
+def test_every_candidate_tells_its_measurement(refreshed: Refreshed, key: str) -> None:
+    values = metadata(refreshed.result, key)
+    folder = refreshed.models / "candidates" / key.partition("/")[2]
+    metrics = json.loads((folder / "metrics.json").read_bytes())
+    assert (values["mae"], values["dagster/row_count"]) == (metrics["test"]["mae"], metrics["test"]["rows"])
+    assert values["skill"] == metrics["skill"]["vol_moving_avg"]
+    assert values["test window"] == metadata(refreshed.result, "volume_model")["test window"]
+    assert values["trained"]
+    assert values["skill interval"].count("%") == 2
+
+
+def test_one_candidate_can_be_made_alone(copied: Path) -> None:
+    variables = demo_settings(copied, threads=2, train_share=0.65)
+    before = digests(copied, "models/volume_model/candidates/*/manifest.json")
+    result = execute(variables, ["volume_candidates/log_log"])
+    after = digests(copied, "models/volume_model/candidates/*/manifest.json")
+    assert result.success
+    assert {path for path in after if after[path] != before[path]} == {
+        "models/volume_model/candidates/log_log/manifest.json"
+    }
+    assert metadata(result, "volume_candidates/log_log")["trained"]
 
 
 def test_a_better_model_passes_its_check(refreshed: Refreshed) -> None:
@@ -173,7 +217,7 @@ def test_a_missing_source_fails_with_its_line(tmp_path: Path) -> None:
     assert not result.success
     line = f"STOCK_ASSETS_SOURCE_PATH={tmp_path}/nowhere: there is no such folder or zip"
     assert failures(result) == {"raw_files": line}
-    assert {path.name for path in (tmp_path / "data").rglob("*") if path.is_file()} <= {"run.lock"}
+    assert {path.name for path in (tmp_path / "data").rglob("*") if path.is_file()} <= {"run.lock", "pipeline.jsonl"}
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -225,7 +269,11 @@ def test_a_model_that_does_not_beat_the_baseline_is_not_promoted(copied: Path, t
     before = (copied / "models/volume_model/latest.json").read_bytes()
     result = execute(folder_settings(copied, write_constant_volume(tmp_path / "constant")))
     assert result.success
-    assert not checks(result, "volume_model")["beats_baseline"].passed
+    found = checks(result, "volume_model")["beats_baseline"]
+    assert not found.passed
+    assert found.description is not None
+    assert "saves " in found.description
+    assert found.description.endswith("not promoted, latest.json stays as it was")
     assert (copied / "models/volume_model/latest.json").read_bytes() == before
     values = metadata(result, "volume_model")
     assert (values["promoted"], values["skill"] <= 0) == (False, True)

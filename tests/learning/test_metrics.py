@@ -26,6 +26,7 @@ def test_worked_by_hand() -> None:
     assert metrics["mae"] == (10 + 50 + 20 + 300) / 4
     assert metrics["mse"] == (100 + 2500 + 400 + 90_000) / 4
     assert metrics["median_ape"] == 0.5
+    assert metrics["wape"] == pytest.approx((10 + 50 + 20 + 300) / 700)
 
 
 def test_r2_by_hand() -> None:
@@ -37,8 +38,12 @@ def test_the_median_percentage_leaves_days_without_trading_out() -> None:
     assert score(np.zeros(2), np.ones(2))["median_ape"] == 0
 
 
+def test_without_any_volume_there_is_no_weighted_percentage() -> None:
+    assert score(np.zeros(2), np.ones(2))["wape"] == 0
+
+
 def test_a_perfect_prediction() -> None:
-    assert score(ACTUAL, ACTUAL) == {"mae": 0, "mse": 0, "rmse": 0, "median_ape": 0, "r2_log": 1}
+    assert score(ACTUAL, ACTUAL) == {"mae": 0, "mse": 0, "rmse": 0, "median_ape": 0, "wape": 0, "r2_log": 1}
 
 
 def test_volume_that_never_varies_has_no_r2() -> None:

@@ -1,6 +1,7 @@
 """Splits by time: three windows in order, a gap between them, and about the shares asked for."""
 
 from contextlib import suppress
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stock_assets.errors import UserError
-from stock_assets.learning.split import GAP, Days, Split, split_by_date
+from stock_assets.learning.split import GAP, Days, Split, split_by_date, walk_forward
 
 SATURDAY = np.timedelta64(5, "D")
 
@@ -79,8 +80,51 @@ def test_bounds_are_told_as_dates() -> None:
     facts = split_by_date(trading_days(400), 0.6, 0.2).as_json()
 
     assert facts["gap_trading_days"] == GAP
-    assert set(facts) == {"train_to", "validation_from", "validation_to", "test_from", "gap_trading_days"}
+    assert set(facts) == {
+        "train_to", "validation_from", "validation_to", "test_from", "test_to", "gap_trading_days",
+    }  # fmt: skip
     assert facts["train_to"] == str(trading_days(400)[239])
+
+
+def test_the_test_window_ends_with_the_rows() -> None:
+    days = trading_days(400)
+    split = split_by_date(days, 0.6, 0.2)
+
+    assert split.test_to == days[-1]
+    assert split.test(days).sum() == (days >= split.test_from).sum()
+
+
+def test_folds_walk_forward_up_to_the_test_window() -> None:
+    days = trading_days(2000, rows_a_day=2)
+    single = split_by_date(days, 0.7, 0.15)
+    folds = walk_forward(days, 0.7, 0.15, 3)
+
+    assert len(folds) == 3
+    assert folds[-1].test_to == single.validation_to
+    for fold in folds:
+        check(days, fold)
+    for earlier, later in pairwise(folds):
+        assert earlier.test_to == later.validation_to
+        assert earlier.train_to < later.train_to
+    assert not any((fold.test(days) & single.test(days)).any() for fold in folds)
+
+
+def test_a_fold_holds_equal_parts_of_the_rows() -> None:
+    days = trading_days(1000)
+    (fold,) = walk_forward(days, 0.6, 0.2, 1)
+
+    # Rows up to 80 % in two equal parts: the first, in proportion 3 : 1, trains and validates.
+    assert (fold.train_to, fold.validation_to, fold.test_to) == tuple(days[[299, 399, 799]])
+    assert fold.test(days).sum() == 400 - GAP
+
+
+def test_no_folds_are_no_splits() -> None:
+    assert walk_forward(trading_days(400), 0.7, 0.15, 0) == []
+
+
+def test_folds_of_too_few_days_are_told() -> None:
+    with pytest.raises(UserError, match=r"STOCK_ASSETS_FOLDS$"):
+        walk_forward(trading_days(400), 0.7, 0.15, 8)
 
 
 @pytest.mark.parametrize(

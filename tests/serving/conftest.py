@@ -47,7 +47,8 @@ def publish(folder: Path, text: str | bytes, facts: dict[str, Any]) -> str:
 def sound_facts(booster: lightgbm.Booster) -> dict[str, Any]:
     """What the manifest of a good model says of its inputs and its self-test."""
     outputs = SELF_TEST[:, 0] * np.exp(booster.predict(SELF_TEST))
-    return {"inputs": INPUTS, "self_test": {"inputs": SELF_TEST.tolist(), "outputs": outputs.tolist()}}
+    self_test = {"inputs": SELF_TEST.tolist(), "outputs": outputs.tolist()}
+    return {"inputs": INPUTS, "target": "log_ratio", "self_test": self_test}
 
 
 @dataclass(frozen=True)

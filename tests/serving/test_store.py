@@ -58,7 +58,7 @@ def _with_three_columns(models: Models) -> None:
 
 
 def _with_endless_scores(models: Models) -> None:
-    facts = {"inputs": INPUTS, "self_test": {"inputs": [[0, 1]], "outputs": [0.0]}}
+    facts = {"inputs": INPUTS, "target": "log_ratio", "self_test": {"inputs": [[0, 1]], "outputs": [0.0]}}
     models.promote(publish(models.folder, train(690.0).model_to_string(), facts))
 
 
@@ -77,6 +77,14 @@ BROKEN = {
     "version no header": (_with_manifest(lambda m: m.update(version="a\nb")), "version in the manifest"),
     "no inputs": (_with_manifest(lambda m: m.pop("inputs")), "inputs in the manifest: Field required"),
     "other inputs": (_with_manifest(lambda m: m["inputs"].reverse()), "its inputs are"),
+    "no target": (_with_manifest(lambda m: m.pop("target")), "target in the manifest: Field required"),
+    "a target in prose": (
+        _with_manifest(
+            lambda m: m.update(target="log(Volume / vol_moving_avg); prediction = vol_moving_avg * exp(score)")
+        ),
+        "target in the manifest: Input should be 'log_ratio' or 'volume'",
+    ),
+    "another target": (_with_manifest(lambda m: m.update(target="volume")), "self-test fails"),
     "no self-test": (_with_manifest(lambda m: m.pop("self_test")), "self_test in the manifest"),
     "empty self-test": (
         _with_manifest(lambda m: m.update(self_test={"inputs": [], "outputs": []})),

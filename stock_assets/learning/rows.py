@@ -1,0 +1,108 @@
+"""The rows of the two-input model, and the windows of them that a candidate is fitted on."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stock_assets.errors import UserError
+from stock_assets.layout import LETTERS
+from stock_assets.learning.drift import bins
+from stock_assets.learning.evaluation import Group, liquidity, years
+from stock_assets.learning.metrics import Array
+from stock_assets.learning.split import Days, Mask, Split
+from stock_assets.learning.volume import INPUTS
+
+MAX_ROWS = 1_000_000
+"""Rows of a window that are used, evenly spaced: two inputs gain nothing from more, and 20 M take long."""
+MIN_ROWS = 500
+"""Rows a window must have: fewer give neither a model nor a measurement of one."""
+KINDS = ("stock", "ETF")
+
+
+class VolumeRows(NamedTuple):
+    """Feature rows, n of them: dates, volume in shares, inputs (n, 2) in the order of `INPUTS`, letter, ETF or not.
+
+    `letter` is the place of the symbol's letter in `LETTERS`.
+    """
+
+    days: Days
+    volume: Array
+    inputs: Array
+    letter: NDArray[np.uint8]
+    is_etf: NDArray[np.bool_]
+
+    def at(self, rows: NDArray[Any] | slice) -> "VolumeRows":
+        return VolumeRows._make(values[rows] for values in self)
+
+    def thinned(self, limit: int) -> "VolumeRows":
+        """At most `limit` rows, evenly spaced."""
+        return self.at(slice(None, None, max(1, -(-len(self.days) // limit))))
+
+    def traded(self, window: str) -> "VolumeRows":
+        """The rows whose moving average is above 0: only they have logarithms. Raises `UserError` for too few."""
+        return require(self.at(self.inputs[:, 0] > 0), window)
+
+    def groups(self) -> dict[str, Group]:
+        """The partitions that errors are reported by."""
+        return {
+            "liquidity": liquidity(self.inputs[:, 0]),
+            "kind": Group(self.is_etf.astype(np.intp), KINDS),
+            "year": years(self.days),
+            "letter": Group(self.letter.astype(np.intp), LETTERS),
+        }
+
+
+class Windows(NamedTuple):
+    """What a candidate may see: rows to fit, and rows to stop or to weigh by; none of the test window."""
+
+    training: VolumeRows
+    validation: VolumeRows
+
+
+def joined(first: VolumeRows, second: VolumeRows) -> VolumeRows:
+    """The rows of both, one after the other."""
+    return VolumeRows._make(np.concatenate(pair) for pair in zip(first, second, strict=True))
+
+
+def fitting_windows(rows: VolumeRows, split: Split) -> Windows:
+    """At most `MAX_ROWS` rows of each window. Raises `UserError` where one has fewer than `MIN_ROWS`."""
+    return Windows(
+        _thinned(rows, split.train(rows.days), "training"),
+        _thinned(rows, split.validation(rows.days), "validation"),
+    )
+
+
+def measured_window(rows: VolumeRows, split: Split) -> VolumeRows:
+    """All rows of the test window. Raises `UserError` where it has fewer than `MIN_ROWS`."""
+    return require(rows.at(split.test(rows.days)), "test")
+
+
+def require(rows: VolumeRows, window: str) -> VolumeRows:
+    if len(rows.days) < MIN_ROWS:
+        raise UserError(
+            f"the {window} window has {len(rows.days)} usable rows, fewer than {MIN_ROWS}: "
+            "add prices, or materialize more letters of features"
+        )
+    return rows
+
+
+def _thinned(rows: VolumeRows, mask: Mask, window: str) -> VolumeRows:
+    """By places: a copy of 20 M rows of which a million is wanted takes a gigabyte."""
+    places = np.flatnonzero(mask)
+    thinned = rows.at(places[:: max(1, -(-len(places) // MAX_ROWS))])
+    return require(thinned, window)
+
+
+def input_ranges(rows: VolumeRows, split: Split) -> dict[str, dict[str, float]]:
+    """The range of each input over the training rows: minimum, 1 %, median, 99 %, maximum."""
+    quantiles = np.quantile(rows.inputs[split.train(rows.days)], [0, 0.01, 0.5, 0.99, 1], axis=0)
+    names = ("min", "p01", "median", "p99", "max")
+    return {
+        column: dict(zip(names, map(float, quantiles[:, place]), strict=True)) for place, column in enumerate(INPUTS)
+    }
+
+
+def input_bins(training: VolumeRows) -> dict[str, dict[str, list[float]]]:
+    """Bins of each input with the share of the rows in them."""
+    return {column: bins(training.inputs[:, place]) for place, column in enumerate(INPUTS)}
