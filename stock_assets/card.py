@@ -28,7 +28,7 @@ MEASURES = {
 }
 SLICES = {"liquidity": "By liquidity", "kind": "By kind", "year": "By year", "letter": "By letter"}
 SPLIT = {
-    "train_to": "trained up to",
+    "train_to": "training window up to",
     "validation_from": "validation from",
     "validation_to": "validation to",
     "test_from": "test from",
@@ -37,8 +37,6 @@ SPLIT = {
 DATA = {
     "raw_version": "raw snapshot",
     "rows": "feature rows",
-    "symbols": "symbols",
-    "from": "first day",
     "until": "last day",
     "letters": "letters",
     "fingerprint": "fingerprint of the features",
@@ -52,7 +50,6 @@ MODEL = {
     "baseline": "baseline that decides on promotion",
     "run_id": "run",
     "method": "hash of the method",
-    "code_version": "code",
 }
 
 

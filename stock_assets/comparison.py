@@ -70,6 +70,8 @@ def comparison_table(a: str, b: str, comparison: Comparison) -> Table:
 
 def _test_rows(a: Experiment, b: Experiment) -> tuple[bool, str]:
     windows = [{name: one.metrics.get("test", {}).get(name) for name in WINDOW} for one in (a, b)]
+    if not all(window["rows"] for window in windows):
+        return False, "no, one of them has no test window"
     if windows[0] != windows[1]:
         return False, f"no, {' and '.join('{rows} rows from {from} to {to}'.format(**window) for window in windows)}"
     if a.data_version != b.data_version:

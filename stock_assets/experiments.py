@@ -55,21 +55,22 @@ def of_manifest(manifest: Mapping[str, Any], *, promoted: bool, reason: str) -> 
 
 
 def record(settings: Settings, experiments: Sequence[Experiment]) -> None:
-    """Append experiments to the table, all or none, then to the JSON log, then to MLflow where it is set up.
+    """Tell MLflow, where it is set up, then append experiments to the table, all or none, then to the JSON log.
 
-    Raises `UserError` where the database or MLflow cannot be used, and `OSError` where the log cannot be written.
+    The table is what counts: it has nothing that a failure before it kept from being published. Raises `UserError`
+    where MLflow or the database cannot be used, and `OSError` where the log cannot be written.
     """
     from stock_assets.experiments_table import append  # noqa: PLC0415 - SQLAlchemy takes a third of a second to load
 
     if not experiments:
         return
-    append(settings, experiments)
-    for experiment in experiments:
-        _log(settings, experiment)
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         from stock_assets.mlflow_runs import log_runs  # noqa: PLC0415 - only for who uses it
 
         log_runs(uri, experiments)
+    append(settings, experiments)
+    for experiment in experiments:
+        _log(settings, experiment)
 
 
 def read_experiments(settings: Settings, model: str | None = None, limit: int | None = None) -> list[Recorded]:

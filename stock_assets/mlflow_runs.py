@@ -34,7 +34,9 @@ def log_runs(uri: str, experiments: Sequence[Experiment]) -> None:
     except ModuleNotFoundError as error:
         if error.name != "mlflow":
             raise
-        raise UserError("MLFLOW_TRACKING_URI is set, and MLflow is not: pip install 'stock-assets[mlflow]'") from None
+        raise UserError(
+            "MLFLOW_TRACKING_URI is set, and MLflow is not: install it with .venv/bin/pip install mlflow-skinny"
+        ) from None
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
     try:

@@ -43,28 +43,30 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def publish_version(folder: Path, write: Callable[[Path], dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+def publish_version(
+    folder: Path,
+    write: Callable[[Path], dict[str, Any]],
+    describe: Callable[[Path, dict[str, Any]], None] = lambda _place, _facts: None,
+    record: Callable[[dict[str, Any]], None] = lambda _manifest: None,
+) -> tuple[str, dict[str, Any]]:
     """Make a new version below `folder` (`models/<name>`).
 
-    `write` fills a temporary folder with the model's files and returns the facts for the manifest.
-    Gives the version, which is its time in UTC and the first digits of the model's hash, and the
-    manifest, completed with the files' hashes. Raises what `write` raises; then nothing is published.
+    `write` fills a temporary folder with the model's files and returns the facts for the manifest; `describe` adds
+    what tells of them, once they have their version; `record` is given the manifest before the version has its place.
+    Gives the version, which is its time in UTC and the first digits of the model's hash, and the manifest, completed
+    with the files' hashes. Raises what these raise; then nothing is published.
     """
     created = datetime.now(UTC)
     with scratch(folder / "new-version") as temporary:
         temporary.mkdir()
         facts = write(temporary)
+        version = f"{created:%Y%m%dT%H%M%S%f}-{sha256_of(temporary / MODEL_FILE)[:8]}"
+        named = {"name": folder.name, "version": version, "created_at": created.isoformat(timespec="seconds")} | facts
+        describe(temporary, named)
         paths = sorted(path for path in temporary.rglob("*") if path.is_file())
-        files = {path.relative_to(temporary).as_posix(): sha256_of(path) for path in paths}
-        version = f"{created:%Y%m%dT%H%M%S%f}-{files[MODEL_FILE][:8]}"
-        manifest = {
-            "name": folder.name,
-            "version": version,
-            "created_at": created.isoformat(timespec="seconds"),
-            "files": files,
-            **facts,
-        }
+        manifest = named | {"files": {path.relative_to(temporary).as_posix(): sha256_of(path) for path in paths}}
         write_json(temporary / MANIFEST_FILE, manifest)
+        record(manifest)
         temporary.rename(folder / version)
     return version, manifest
 
@@ -168,19 +170,27 @@ def newest_manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def sound_manifest(folder: Path, version: str) -> dict[str, Any]:
-    """The manifest of a version whose model has the hash that is in it. Raises `RegistryError` for any other one."""
+    """The manifest of a version whose models have the hashes that are in it. Raises `RegistryError` for any other."""
     if not _is_name(version):
         raise RegistryError(f"{version!r} is not the name of a version")
     manifest = read_manifest(folder, version)
     files = manifest.get("files")
-    path = folder / version / MODEL_FILE
-    try:
-        actual = sha256_of(path)
-    except OSError as error:
-        raise RegistryError(f"{path} cannot be read: {error.strerror}") from error
-    if not isinstance(files, dict) or files.get(MODEL_FILE) != actual:
-        raise RegistryError(f"{path} has not the hash that its manifest gives: it was changed")
+    if not isinstance(files, dict) or MODEL_FILE not in files:
+        raise RegistryError(f"{folder / version / MANIFEST_FILE} names no {MODEL_FILE}")
+    for name in filter(_is_model, files):
+        path = folder / version / name
+        try:
+            actual = sha256_of(path)
+        except OSError as error:
+            raise RegistryError(f"{path} cannot be read: {error.strerror}") from error
+        if files[name] != actual:
+            raise RegistryError(f"{path} has not the hash that its manifest gives: it was changed")
     return manifest
+
+
+def _is_model(name: str) -> bool:
+    """LightGBM texts: a model may have several, as the ends of an interval."""
+    return name.endswith(".txt") and _is_name(name)
 
 
 def skill_of(manifest: Mapping[str, Any]) -> float | None:

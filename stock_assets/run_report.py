@@ -12,6 +12,7 @@ from stock_assets.defs.running import Outcome, open_instance, run_full_refresh
 from stock_assets.errors import UserError
 from stock_assets.layout import Layout
 from stock_assets.learning.volume import BASELINE, INPUTS
+from stock_assets.next_day.baselines import DECISIVE
 from stock_assets.publishing import exclusive
 from stock_assets.settings import Settings
 from stock_assets.volume_model import SELF_TEST
@@ -91,6 +92,13 @@ def _model_lines(outcome: Outcome) -> Iterator[tuple[str, str]]:
         yield f"skill against {BASELINE}", f"{model['skill']:+.2%} of its mean absolute error"
         volume, price = SELF_TEST[0]
         yield f"prediction for {INPUTS[0]}={volume:g}, {INPUTS[1]}={price:g}", f"{model['sample prediction']:,} shares"
+    if model := outcome.metadata.get("next_day_model"):
+        state = "promoted" if model["promoted"] else "not promoted"
+        yield "next-day model", f"{model['version']} ({'trained' if model['trained'] else 'kept'}, {state})"
+        yield f"its skill against {DECISIVE}", f"{model['skill']:+.2%} of its mean absolute error"
+        yield "its 80 % interval holds", f"{model['coverage']:.1%} of the test rows"
+    if forecasts := outcome.metadata.get("next_day_forecasts"):
+        yield "next-day forecasts", f"{forecasts['dagster/row_count']:,} symbols, newest day {forecasts['newest day']}"
 
 
 def _progress_of(message: str) -> tuple[float, float | None]:

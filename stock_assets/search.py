@@ -39,7 +39,7 @@ from stock_assets.settings import Settings
 from stock_assets.volume_candidates import read_rows
 
 MAX_NEXT_DAY = 300_000
-"""Training rows of a trial of the next-day model, spread evenly over symbols and days: a quarter of its training's."""
+"""Training rows of a trial of the next-day model, spread evenly: somewhat under half of its training's."""
 OWN_PARAMETERS = {"volume_model": LOG_RATIO, "next_day_model": PARAMETERS}
 
 

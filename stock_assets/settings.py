@@ -3,6 +3,7 @@
 Nothing else reads the environment, except for Dagster's `DAGSTER_HOME` and MLflow's `MLFLOW_TRACKING_URI`.
 """
 
+import shlex
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -52,17 +53,15 @@ class Settings(BaseSettings):
         description="For `demo`: first possible day of listing; a later one gives a smaller market.",
     )
     demo_seed: int = Field(7, ge=0, description="For `demo`: the same seed gives the same bytes.")
-    train_share: Share = Field(
-        0.7, description="Share of the feature rows, oldest first, that the model is trained on."
-    )
+    train_share: Share = Field(0.7, description="Share of the feature rows, oldest first, that models are trained on.")
     validation_share: Share = Field(
-        0.15, description="Share of the rows after those for early stopping; the rest is the test window."
+        0.15, description="Share of the rows after those that choices are made on; the rest is the test window."
     )
     folds: int = Field(
         0,
         ge=0,
         le=20,
-        description="Walk-forward folds before the test window that every candidate is measured on as well.",
+        description="Walk-forward folds before the test window that the volume model's candidates are measured on too.",
     )
     retrain_share: float = Field(
         0,
@@ -118,6 +117,18 @@ class Settings(BaseSettings):
     @classmethod
     def _expand_home(cls, path: Path | None) -> Path | None:
         return path.expanduser() if path else path
+
+
+def reproduce(settings: Settings) -> str:
+    """The command that makes with another data folder what these settings made, without secrets."""
+    set_ones = [
+        f"{PREFIX}{name.upper()}={shlex.quote(str(value))}"
+        for name, value in settings
+        if value != type(settings).model_fields[name].default
+        and name != "data_dir"
+        and not isinstance(value, SecretStr)
+    ]
+    return " ".join([*set_ones, "stock-assets run"])
 
 
 def load_settings() -> Settings:

@@ -1,14 +1,13 @@
 """What becomes of a trained model: a recorded version that is promoted if it has skill, or the one before is kept."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stock_assets import registry
 from stock_assets.card import PLOTS
-from stock_assets.errors import UserError
 from stock_assets.experiments import of_manifest, record
 from stock_assets.pictures import Picture
 from stock_assets.settings import Settings
@@ -41,11 +40,15 @@ class Trained:
 
 
 class Told(NamedTuple):
-    """What is told of a version: its pictures, in a line why this model was chosen, and the asset that made it."""
+    """What is told of a version: its pictures, in a line why this model was chosen, and the asset that made it.
+
+    `describe` writes its card.
+    """
 
     pictures: tuple[Picture, ...]
     chosen: str
     asset_key: str
+    describe: Callable[[Path, dict[str, Any]], None]
 
 
 def publish(settings: Settings, folder: Path, write: Callable[[Path], dict[str, Any]], told: Told) -> Trained:
@@ -53,30 +56,36 @@ def publish(settings: Settings, folder: Path, write: Callable[[Path], dict[str, 
 
     Raises what `write` and the recording raise; then nothing is published.
     """
-    version, manifest = registry.publish_version(folder, write)
-    skill = skill_of(manifest)
-    promoted = skill > 0
-    try:
+
+    def record_it(manifest: dict[str, Any]) -> None:
+        promoted = skill_of(manifest) > 0
         record(settings, [of_manifest(manifest, promoted=promoted, reason=_reason(manifest, told.chosen))])
-    except (UserError, OSError):
-        shutil.rmtree(folder / version)  # or the next run would keep a version that was never recorded
-        raise
-    if promoted:
+
+    version, manifest = registry.publish_version(folder, write, told.describe, record_it)
+    skill = skill_of(manifest)
+    if skill > 0:
         registry.promote(folder, version, told.asset_key, manifest["run_id"])
-    return Trained(folder / version, version, promoted, skill, manifest, told.pictures)
+    return Trained(folder / version, version, skill > 0, skill, manifest, told.pictures)
 
 
 def keep(folder: Path, last: dict[str, Any], asset_key: str, run_id: str, why: str) -> Trained:
-    """The version that is there; it is promoted if it has skill and none is served."""
-    version, served, skill = last["version"], served_version(folder), skill_of(last)
-    if served is None and skill > 0:
-        served = registry.promote(folder, version, asset_key, run_id).version
+    """The version that is there.
+
+    It is promoted if it has skill, where none is served or the run that made it was stopped before it could; what was
+    promoted by hand since then stays.
+    """
+    version, served, skill = last["version"], served_pointer(folder), skill_of(last)
+    made = datetime.fromisoformat(last["created_at"])
+    if skill > 0 and (served is None or served.promoted_at < made):
+        served = registry.promote(folder, version, asset_key, run_id)
     plots = sorted((folder / version / PLOTS).glob("*.png"))
     pictures = tuple(Picture(path.stem, path.stem, "", path.read_bytes()) for path in plots)
-    return Trained(folder / version, version, served == version, skill, last, pictures, why)
+    return Trained(
+        folder / version, version, served is not None and served.version == version, skill, last, pictures, why
+    )
 
 
-def served_version(folder: Path) -> str | None:
+def served_pointer(folder: Path) -> registry.Pointer | None:
     """The promoted version, None where there is none or the service would refuse it."""
     try:
         pointer = registry.read_pointer(folder)
@@ -84,12 +93,12 @@ def served_version(folder: Path) -> str | None:
             registry.verify(folder, pointer)
     except registry.RegistryError:
         return None
-    return pointer.version if pointer else None
+    return pointer
 
 
 def skill_of(manifest: dict[str, Any]) -> float:
-    """The skill against the baseline that decides."""
-    return float(manifest["metrics"]["skill"][manifest["baseline"]])
+    """The skill against the baseline that decides; a version of ours always says it."""
+    return registry.skill_of(manifest) or 0.0
 
 
 def _reason(manifest: dict[str, Any], chosen: str) -> str:

@@ -22,6 +22,7 @@ from stock_assets.found_parameters import found_parameters
 from stock_assets.layout import LETTERS, Layout
 from stock_assets.learning import candidates
 from stock_assets.learning.candidates import Candidate
+from stock_assets.learning.drift import stability
 from stock_assets.learning.models import BoosterModel, Model
 from stock_assets.learning.rows import VolumeRows, Windows, fitting_windows, input_bins, input_ranges
 from stock_assets.learning.split import Split, split_by_date, walk_forward
@@ -90,10 +91,13 @@ def make_candidates(
     on_validation = candidates.check(models, windows.validation, threads)
     models = candidates.refit(models, windows, threads, members)
     metrics = candidates.evaluate(models, rows, split, threads)
+    bins = input_bins(windows.training)
+    drift = stability(connection, bins, list(files.values()), str(split.test_from - 1))
     for name, found in on_validation.items():
-        metrics[name]["validation"] = found
+        metrics[name] |= {"validation": found, "drift": {column: index.psi for column, index in drift.items()}}
     _add_folds(metrics, rows, settings, members, report)
-    shared = _shared_facts(rows, split, windows) | {"data": data, "method": method(settings), "run_id": run_id}
+    shared = _shared_facts(rows, split, windows) | {"input_bins": bins, "data": data, "run_id": run_id}
+    shared["method"] = method(settings)
     own = {
         name: _facts(name, models[name], members) | {"seconds": seconds[name], "metrics": metrics[name]} | shared
         for name in names
@@ -160,7 +164,6 @@ def _shared_facts(rows: VolumeRows, split: Split, windows: Windows) -> dict[str,
         "baseline": BASELINE,
         "rows": {window: len(used.days) for window, used in windows._asdict().items()},
         "input_ranges": input_ranges(rows, split),
-        "input_bins": input_bins(windows.training),
         "sql_sha256": sql_hash(),
         "libraries": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     }
@@ -208,7 +211,8 @@ def _experiment(manifest: dict[str, Any]) -> Experiment:
 def comparable(layout: Layout) -> dict[str, dict[str, Any]]:
     """The candidates on disk that were made of the same data by the same method as the one that was made last.
 
-    Only their errors can be compared. Raises `UserError` where there is no servable one among them.
+    Only their errors can be compared. Raises `UserError` where there is no servable one among them, and where one that
+    is not among them could be the best.
     """
     found = [manifest for name in candidates.NAMES if (manifest := read_candidate(layout, name))]
     newest = max(found, key=lambda manifest: str(manifest["version"]), default=None)
@@ -218,6 +222,11 @@ def comparable(layout: Layout) -> dict[str, dict[str, Any]]:
             for manifest in found
             if (manifest["method"], manifest["data"]) == (newest["method"], newest["data"])
         }
+        if others := [m["candidate"] for m in found if m["servable"] and m["candidate"] not in same]:
+            raise UserError(
+                f"{', '.join(others)}: made of other data or code than {newest['candidate']}, so nobody knows which is "
+                "best: materialize all volume_candidates"
+            )
         if any(manifest["servable"] for manifest in same.values()):
             return same
     raise UserError(f"no candidate below {layout.models / MODEL / FOLDER} can be served: materialize volume_candidates")

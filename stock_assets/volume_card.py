@@ -25,13 +25,14 @@ def draw(
         pictures.error_by_liquidity(candidates[chosen]["metrics"]["slices"]["liquidity"], BASELINE),
         pictures.skill_by_model(skills),
         pictures.feature_importance(dict(zip(INPUTS, gains, strict=True))),
+        pictures.input_drift(candidates[chosen]["metrics"]["drift"]),
     )
 
 
-def describe(name: str, facts: dict[str, Any], metrics: dict[str, Any], shown: tuple[pictures.Picture, ...]) -> Card:
-    """The card of a version."""
+def describe(facts: dict[str, Any], shown: tuple[pictures.Picture, ...], command: str) -> Card:
+    """The card of a version, whose manifest has these facts; `command` makes it again."""
     return Card(
-        name=name,
+        name=facts["name"],
         purpose=f"Predicts a day's volume in shares from `{INPUTS[0]}` and `{INPUTS[1]}` of the same row.",
         uses=(
             "The usual volume of a day, given its moving average and price level.",
@@ -44,7 +45,7 @@ def describe(name: str, facts: dict[str, Any], metrics: dict[str, Any], shown: t
             "A moving average of 0 gives a prediction of 0.",
         ),
         facts=facts,
-        metrics=metrics,
+        metrics=facts["metrics"],
         pictures=shown,
-        reproduce=("stock-assets run",),
+        reproduce=(command,),
     )

@@ -15,7 +15,7 @@ from stock_assets.learning.volume import BASELINE, predict_volume
 from stock_assets.pictures import Picture
 from stock_assets.publishing import write_json
 from stock_assets.retraining import feature_files
-from stock_assets.settings import Settings
+from stock_assets.settings import Settings, reproduce
 from stock_assets.volume_candidates import MODEL, candidate_folder, comparable, read_rows
 from stock_assets.volume_card import describe, draw
 
@@ -61,8 +61,12 @@ def make_volume_model(
     facts = _facts(choice) | {"run_id": run_id}
     summaries = {name: _summary(found) for name, found in choice.candidates.items()}
     metrics = choice.best["metrics"] | {"candidates": summaries}
-    told = versions.Told(shown, _reason(choice), asset_key)
-    return versions.publish(settings, folder, lambda place: _write(place, choice, facts, metrics, shown), told)
+
+    def describe_it(place: Path, named: dict[str, Any]) -> None:
+        write_card(place, describe(named, shown, reproduce(settings)))
+
+    told = versions.Told(shown, _reason(choice), asset_key, describe_it)
+    return versions.publish(settings, folder, lambda place: _write(place, choice, facts, metrics), told)
 
 
 def _choose(layout: Layout) -> Choice:
@@ -118,11 +122,8 @@ def _draw(connection: DuckDBPyConnection, layout: Layout, choice: Choice, thread
     return draw(choice.candidates, best["candidate"], choice.booster, test.volume, predicted)
 
 
-def _write(
-    folder: Path, choice: Choice, facts: dict[str, Any], metrics: dict[str, Any], shown: tuple[Picture, ...]
-) -> dict[str, Any]:
+def _write(folder: Path, choice: Choice, facts: dict[str, Any], metrics: dict[str, Any]) -> dict[str, Any]:
     (folder / registry.MODEL_FILE).write_bytes(choice.text)
     (folder / "model.pkl").write_bytes(pickle.dumps(choice.booster))
     write_json(folder / "metrics.json", metrics)
-    write_card(folder, describe(NAME, facts, metrics, shown))
     return facts | {"metrics": metrics}

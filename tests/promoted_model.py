@@ -45,6 +45,7 @@ def promote_model(layout: Layout, booster: lightgbm.Booster | None = None, **fac
         "target": "log_ratio",
         "input_bins": {name: bins(rows[name].to_numpy()) for name in INPUTS},
         "data": {"until": str(rows["Date"].max()), "rows": len(rows)},
+        "metrics": {"drift": {}},
     } | facts
 
     def write(folder: Path) -> dict[str, Any]:

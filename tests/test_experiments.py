@@ -211,6 +211,6 @@ def test_without_mlflow_the_extra_is_named(settings: Settings, monkeypatch: pyte
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setitem(sys.modules, "mlflow", None)
 
-    with pytest.raises(UserError, match=re.escape("pip install 'stock-assets[mlflow]'")):
+    with pytest.raises(UserError, match=re.escape("pip install mlflow-skinny")):
         record(settings, [EXPERIMENT])
     assert len(read_experiments(settings)) == 1

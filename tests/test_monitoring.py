@@ -18,6 +18,7 @@ from stock_assets.promoted import read_promoted
 from tests.conftest import Built
 from tests.promoted_model import INPUTS, booster_of, promote_model, read_features
 
+FACTOR = 8
 UNTIL = date(2019, 6, 28)
 """A Friday; the demo market goes on until 2020-04-01."""
 
@@ -112,6 +113,19 @@ def test_the_index_is_the_same_to_the_bit_each_time(layout: Layout) -> None:
     promote_model(layout, **before(layout, UNTIL))
 
     assert len({tuple(decide(inputs_stable, layout).indices.values()) for _ in range(20)}) == 1
+
+
+@pytest.mark.parametrize(("measured", "passed"), [(0.0, False), (0.5, False), (0.8, True)])
+def test_a_drift_that_the_test_window_had_is_usual(layout: Layout, measured: float, passed: bool) -> None:
+    """Volumes eight times as high have an index of 1.3: more than twice 0.5, and less than twice 0.8."""
+    column = "vol_moving_avg"
+    promote_model(layout, **before(layout, UNTIL), metrics={"drift": {column: measured, "adj_close_rolling_med": 9}})
+    change(layout, since(UNTIL, column, pl.col(column) * FACTOR))
+    verdict = decide(inputs_stable, layout)
+
+    assert 1.1 < verdict.indices[column] < 1.5
+    assert verdict.passed is passed
+    assert f"of {column} ({measured:.3f} in the test window)" in verdict.line
 
 
 def test_an_input_that_is_gone_is_no_stable_one(layout: Layout) -> None:

@@ -144,11 +144,11 @@ def test_only_the_changed_symbols_are_computed(market: Path) -> None:
 
 def test_lost_symbols_are_a_warning_until_the_next_change(market: Path) -> None:
     remove("stocks/BC.csv", "stocks/CC.csv")(market / "market")
-    warnings = [refresh(market / "data", market / "market").warnings.get("lost_symbols", "") for _ in range(2)]
+    warnings = [refresh(market / "data", market / "market").warnings.get("combined lost_symbols", "") for _ in range(2)]
     assert [text.split(" (")[0] for text in warnings] == ["2 of 4 symbols", "2 of 4 symbols"]
 
     write_market(market / "market", {"stocks/AA.csv": price_text(41)})
-    assert "lost_symbols" not in refresh(market / "data", market / "market").warnings
+    assert "combined lost_symbols" not in refresh(market / "data", market / "market").warnings
 
 
 def test_touching_files_makes_nothing_anew(market: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_file_that_changes_right_after_it_was_written_publishes_nothing(
 def test_other_statements_make_everything_anew(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = times(market / "data")
     for module in ("combined", "provenance"):
-        monkeypatch.setattr(f"stock_assets.{module}.recipe", lambda: "another one")
+        monkeypatch.setattr(f"stock_assets.{module}.recipe", lambda *_: "another one")
     outcome = refresh(market / "data", market / "market")
 
     assert outcome.error is None

@@ -11,6 +11,7 @@ import pytest
 from stock_assets.registry import (
     Pointer,
     RegistryError,
+    newest_manifest,
     promote,
     publish_version,
     read_manifest,
@@ -83,7 +84,7 @@ def test_a_failing_write_publishes_nothing(folder: Path, files: list[str]) -> No
 
 
 def test_a_version_without_a_model_is_not_published(folder: Path) -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(FileNotFoundError):
         publish_version(folder, lambda _: {})
 
     assert list(folder.iterdir()) == []
@@ -304,3 +305,18 @@ def test_a_sound_version_gives_its_manifest(folder: Path, pointer: Pointer) -> N
 )
 def test_skill_is_that_against_the_baseline_of_the_manifest(manifest: dict[str, Any], skill: float | None) -> None:
     assert skill_of(manifest) == skill
+
+
+def test_a_version_of_several_texts_is_sound_with_all_of_them(tmp_path: Path) -> None:
+    def write(place: Path) -> dict[str, Any]:
+        for name in ("model.txt", "low.txt"):
+            (place / name).write_text(name, "utf-8")
+        return {}
+
+    version, manifest = publish_version(tmp_path / "m", write)
+    assert sound_manifest(tmp_path / "m", version) == manifest
+    (tmp_path / "m" / version / "low.txt").write_text("changed", "utf-8")
+
+    with pytest.raises(RegistryError, match=r"low\.txt has not the hash"):
+        sound_manifest(tmp_path / "m", version)
+    assert newest_manifest(tmp_path / "m") is None

@@ -174,7 +174,7 @@ def test_made_anew_by_other_statements_the_report_is_the_same(
     restated: Restated, before: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("combined", "provenance"):
-        monkeypatch.setattr(f"stock_assets.{module}.recipe", lambda: "another one")
+        monkeypatch.setattr(f"stock_assets.{module}.recipe", lambda *_: "another one")
     outcome = refresh(before, restated.root)
 
     files = len(list(restated.root.glob("*/*.csv")))

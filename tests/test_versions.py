@@ -1,5 +1,6 @@
 """What becomes of a version once it is filled, with a model that is a line of text."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,26 @@ from stock_assets.errors import UserError
 from stock_assets.experiments import Recorded, read_experiments
 from stock_assets.pictures import Picture
 from stock_assets.settings import Settings
-from stock_assets.versions import Told, Trained, keep, publish, served_version, skill_of
+from stock_assets.versions import Told, Trained, keep, publish, served_pointer, skill_of
 
 PICTURE = Picture("shown", "Shown", "what it shows", b"picture")
-TOLD = Told((PICTURE,), "it was to be shown", "the/asset")
+
+
+def describe(place: Path, named: dict[str, Any]) -> None:
+    (place / "card.md").write_text(f"{named['name']} {named['version']} of {named['run_id']}", "utf-8")
+
+
+TOLD = Told((PICTURE,), "it was to be shown", "the/asset", describe)
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path / "data")
+
+
+def served_version(folder: Path) -> str | None:
+    pointer = served_pointer(folder)
+    return pointer.version if pointer else None
 
 
 @pytest.fixture
@@ -151,6 +163,37 @@ def test_a_kept_version_does_not_displace_the_one_that_is_served(settings: Setti
 
     assert (made.version, made.promoted) == (second.version, False)
     assert served_version(folder) == first.version
+
+
+def test_a_version_whose_run_was_stopped_before_its_promotion_is_promoted_by_the_next(
+    settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make(settings, folder, 0.1)
+    pointer = json.loads((folder / "latest.json").read_text("utf-8"))
+    (folder / "latest.json").write_text(json.dumps(pointer | {"promoted_at": "2020-01-01T00:00:00Z"}), "utf-8")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "promote", stop)
+        with pytest.raises(KeyboardInterrupt):
+            make(settings, folder, 0.2, text="better")
+    assert served_version(folder) == first.version
+    newest = registry.newest_manifest(folder)
+    assert newest is not None
+    made = keep(folder, newest, "the/asset", "another-run", "nothing is new")
+
+    assert made.promoted
+    assert served_version(folder) == made.version != first.version
+    assert [row.promoted for row in recorded(settings)] == [True, True]
+
+
+def test_the_card_knows_its_version_and_is_hashed(settings: Settings, folder: Path) -> None:
+    made = make(settings, folder, 0.1)
+
+    assert (made.folder / "card.md").read_text("utf-8") == f"a_model {made.version} of a-run"
+    assert made.manifest["files"]["card.md"] == registry.sha256_of(made.folder / "card.md")
 
 
 def test_a_damaged_version_is_not_served(settings: Settings, folder: Path) -> None:

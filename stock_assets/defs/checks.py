@@ -9,6 +9,7 @@ from stock_assets.errors import UserError
 from stock_assets.layout import Table
 from stock_assets.quality import Finding, require
 from stock_assets.quality_checks import CHECKS
+from stock_assets.versions import Trained
 
 
 def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
@@ -36,6 +37,17 @@ def check_results(findings: list[Finding]) -> Iterator[dg.AssetCheckResult]:
             description=finding.line,
             metadata=_metadata(finding),
         )
+
+
+def skill_result(name: str, model: Trained) -> dg.AssetCheckResult:
+    """Whether a version has skill; without it is not promoted, and what was served before still is."""
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=model.skill > 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=model.verdict,
+        metadata={"skill": model.skill},
+    )
 
 
 def warning_counts(findings: list[Finding]) -> dict[str, int]:

@@ -11,7 +11,7 @@ full_refresh = dg.define_asset_job(
     "full_refresh",
     selection=dg.AssetSelection.all() - SEARCH,
     tags=ALL_LETTERS,
-    description="Raw files to tables, features of all letters, and the model, in one run.",
+    description="Raw files to tables, features of all letters, models, predictions and forecasts, in one run.",
 )
 
 parameter_search = dg.define_asset_job(

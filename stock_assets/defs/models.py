@@ -8,6 +8,7 @@ import dagster as dg
 
 from stock_assets.budget import thread_count
 from stock_assets.defs.assets import OWNERS, features
+from stock_assets.defs.checks import skill_result
 from stock_assets.defs.resources import MarketDatabase, writing
 from stock_assets.defs.schemas import picture_value
 from stock_assets.learning.candidates import ABOUT
@@ -119,13 +120,6 @@ def volume_model(context: dg.AssetExecutionContext, database: MarketDatabase) ->
             "card": dg.MetadataValue.path(model.folder / "card.html"),
             **{picture.name: picture_value(picture) for picture in model.pictures},
         },
-        check_results=[
-            dg.AssetCheckResult(
-                check_name="beats_baseline",
-                passed=model.promoted,
-                description=model.verdict,
-                metadata={"skill": model.skill},
-            )
-        ],
+        check_results=[skill_result("beats_baseline", model)],
         data_version=dg.DataVersion(model.manifest["files"]["model.txt"]),
     )

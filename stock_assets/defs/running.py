@@ -144,6 +144,9 @@ def _note(outcome: Outcome, event: dg.DagsterEvent) -> None:
 @contextmanager
 def _watching(instance: dg.DagsterInstance, run_id: str, show: Show) -> Iterator[None]:
     """Tell what the run logs, from the instance's own event log, while the run goes on in this thread."""
+    if instance.is_ephemeral:  # reading its tables in one thread locks them for the run in the other
+        yield
+        return
     done = threading.Event()
     watcher = threading.Thread(target=_follow, args=(instance, run_id, show, done), daemon=True)
     watcher.start()

@@ -1,12 +1,12 @@
 """The model of the next trading day's volume: arrays in, boosters and numbers out."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stock_assets.learning.boosters import as_published
 from stock_assets.learning.evaluation import Group, liquidity
 from stock_assets.learning.intervals import margin_of
 from stock_assets.learning.light_lightgbm import import_lightgbm
@@ -36,7 +36,7 @@ QUANTILE_PARAMETERS = PARAMETERS | {
     "learning_rate": 0.15,
     "num_leaves": 31,
 }
-MAX_ROUNDS = 180
+MAX_ROUNDS = 150
 QUANTILE_ROUNDS = 80
 PATIENCE = 20
 ONE_SIDED = 0.75
@@ -150,10 +150,3 @@ def forecast(boosters: NextDayBoosters, margins: dict[str, float], rows: NextDay
     margin = margin_of(margins, rows.buckets())
     logs = (point, np.minimum(low - margin, point), np.maximum(high + margin, point))
     return Forecast(*(np.maximum(np.expm1(values), 0) for values in logs))
-
-
-def as_published(booster: "Booster", rounds: int | None = None) -> "Booster":
-    """The booster that its text describes, whatever the number of threads: what is measured is what is published."""
-    text = re.sub(r"\[num_threads: \d+\]", "[num_threads: 0]", booster.model_to_string(num_iteration=rounds))
-    read: Booster = import_lightgbm().Booster(model_str=text)
-    return read

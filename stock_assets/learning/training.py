@@ -1,18 +1,15 @@
 """The candidates that are LightGBM boosters: the log ratio to the moving average, raw volume, one constant factor."""
 
-import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from stock_assets.learning.boosters import as_published
 from stock_assets.learning.light_lightgbm import import_lightgbm
 from stock_assets.learning.models import BoosterModel
 from stock_assets.learning.rows import VolumeRows, Windows, joined
 from stock_assets.learning.volume import INPUTS
-
-if TYPE_CHECKING:
-    from lightgbm import Booster
 
 REPEATABLE: dict[str, Any] = {"seed": 7, "deterministic": True, "force_col_wise": True, "verbosity": -1}
 
@@ -47,7 +44,7 @@ def fit_log_ratio(windows: Windows, threads: int, parameters: Mapping[str, Any] 
     check = lightgbm.Dataset(validation.inputs, log_ratio(validation), reference=dataset, params=settings)
     stop = lightgbm.early_stopping(PATIENCE, verbose=False)
     booster = lightgbm.train(settings, dataset, MAX_ROUNDS, valid_sets=[check], callbacks=[stop])
-    return BoosterModel(_as_published(booster, booster.best_iteration), "log_ratio")
+    return BoosterModel(as_published(booster, booster.best_iteration), "log_ratio")
 
 
 def refit_log_ratio(
@@ -61,7 +58,7 @@ def refit_log_ratio(
     rows = joined(windows.training, windows.validation).traded("training")
     settings = dict(parameters) | {"num_threads": threads}
     dataset = lightgbm.Dataset(rows.inputs, log_ratio(rows), feature_name=list(INPUTS), params=settings)
-    return BoosterModel(_as_published(lightgbm.train(settings, dataset, model.booster.num_trees())), "log_ratio")
+    return BoosterModel(as_published(lightgbm.train(settings, dataset, model.booster.num_trees())), "log_ratio")
 
 
 def fit_published(windows: Windows, threads: int) -> BoosterModel:
@@ -70,7 +67,7 @@ def fit_published(windows: Windows, threads: int) -> BoosterModel:
     parameters = PUBLISHED | {"num_threads": threads}
     training = windows.training
     dataset = lightgbm.Dataset(training.inputs, training.volume, feature_name=list(INPUTS), params=parameters)
-    return BoosterModel(_as_published(lightgbm.train(parameters, dataset, PUBLISHED_ROUNDS)), "volume")
+    return BoosterModel(as_published(lightgbm.train(parameters, dataset, PUBLISHED_ROUNDS)), "volume")
 
 
 def fit_constant_multiple(windows: Windows, threads: int) -> BoosterModel:
@@ -80,19 +77,9 @@ def fit_constant_multiple(windows: Windows, threads: int) -> BoosterModel:
     # More rows than there are in every leaf: no split is allowed, and what remains is the initial score.
     parameters = ONE_LEAF | {"num_threads": threads, "min_data_in_leaf": len(training.days)}
     dataset = lightgbm.Dataset(training.inputs, log_ratio(training), feature_name=list(INPUTS), params=parameters)
-    return BoosterModel(_as_published(lightgbm.train(parameters, dataset, 1)), "log_ratio")
+    return BoosterModel(as_published(lightgbm.train(parameters, dataset, 1)), "log_ratio")
 
 
 def log_ratio(rows: VolumeRows) -> Any:
     """log(Volume / vol_moving_avg) of rows with a moving average above 0, shape (n,)."""
     return np.log(np.maximum(rows.volume, 1) / rows.inputs[:, 0])
-
-
-def _as_published(booster: "Booster", rounds: int | None = None) -> "Booster":
-    """The booster that its text describes: what is measured is what is published.
-
-    The number of threads makes no other model, so it must not make another text.
-    """
-    text = re.sub(r"\[num_threads: \d+\]", "[num_threads: 0]", booster.model_to_string(num_iteration=rounds))
-    read: Booster = import_lightgbm().Booster(model_str=text)
-    return read

@@ -12,8 +12,8 @@ from stock_assets.next_day.rows import INPUTS, Picked
 
 DECISIVE = "ewma"
 """The strongest of them: a model that does not beat it is not promoted."""
-HAR = ("lag_0", "level_5", "level_60")
-"""Yesterday, last week and last quarter beside the month that they are differences to (Corsi, 2009)."""
+HAR = ("log_mean_20", "lag_0", "level_5", "level_60")
+"""A month's mean; a day, a week and a quarter as differences to it (Corsi, 2009)."""
 
 
 class Baselines(NamedTuple):

@@ -23,13 +23,14 @@ def draw(booster: "Booster", tested: Backtest, metrics: dict[str, Any]) -> tuple
         pictures.skill_by_model(skills),
         pictures.interval_calibration(metrics["interval"]["by_liquidity"], NOMINAL),
         pictures.feature_importance(gains),
+        pictures.input_drift(metrics["drift"]),
     )
 
 
-def describe(name: str, facts: dict[str, Any], metrics: dict[str, Any], shown: tuple[pictures.Picture, ...]) -> Card:
-    """The card of a version."""
+def describe(facts: dict[str, Any], shown: tuple[pictures.Picture, ...], command: str) -> Card:
+    """The card of a version, whose manifest has these facts; `command` makes it again."""
     return Card(
-        name=name,
+        name=facts["name"],
         purpose="Forecasts a symbol's volume in shares on its next trading day, with an 80 % prediction interval, from "
         "what is known at the day's close.",
         uses=(
@@ -44,7 +45,7 @@ def describe(name: str, facts: dict[str, Any], metrics: dict[str, Any], shown: t
             "Volumes are as the source has them now, adjusted for splits that came later.",
         ),
         facts=facts,
-        metrics=metrics,
+        metrics=facts["metrics"],
         pictures=shown,
-        reproduce=("stock-assets run --select '+next_day_forecasts'",),
+        reproduce=(command,),
     )

@@ -16,7 +16,7 @@ from stock_assets.card import write_card
 from stock_assets.errors import UserError
 from stock_assets.found_parameters import found_parameters
 from stock_assets.layout import Layout
-from stock_assets.learning.drift import bins
+from stock_assets.learning.drift import bins, stability
 from stock_assets.learning.evaluation import measure
 from stock_assets.learning.intervals import NOMINAL, QUANTILES, coverage, margins
 from stock_assets.learning.metrics import Array
@@ -33,7 +33,6 @@ from stock_assets.learning.next_day import (
     forecast,
     predict_logs,
 )
-from stock_assets.learning.rows import MIN_ROWS
 from stock_assets.learning.split import Split, split_by_date
 from stock_assets.next_day.backtest import Backtest, write_backtest
 from stock_assets.next_day.baselines import DECISIVE, Baselines, choose_alpha, fit_har
@@ -52,7 +51,7 @@ from stock_assets.next_day.rows import (
 )
 from stock_assets.publishing import Report, write_json
 from stock_assets.retraining import feature_files
-from stock_assets.settings import Settings
+from stock_assets.settings import Settings, reproduce
 
 NAME = "next_day_model"
 LOW_FILE, HIGH_FILE = "low.txt", "high.txt"
@@ -61,6 +60,8 @@ MAX_VALIDATION = 150_000
 MAX_QUANTILE = 300_000
 """Rows that are used of a window, spread evenly over symbols and days; the test window is used whole."""
 CHOSEN = "it was trained on features that are new"
+MIN_ROWS = 200
+"""Rows that a window must have: fewer give neither a model nor a measurement of one."""
 WATCHED = ("log_mean_20", "lag_0", "level_5", "level_60", "deviation_20", "move_abs_20", "span_20")
 """Inputs whose drift is watched: those that say what kind of market it is."""
 
@@ -105,7 +106,8 @@ def make_next_day_model(
     source = open_source(connection, feature_files(connection, layout, "next_day_features"))
     data = describe_data(source, layout)
     last, made_by = registry.newest_manifest(folder), method(settings)
-    if last and (last["method"], last["data"]["fingerprint"]) == (made_by, data["fingerprint"]):
+    same = last and (last["method"], last["data"]["fingerprint"]) == (made_by, data["fingerprint"])
+    if last and same and layout.next_day("backtest").exists():
         return versions.keep(folder, last, asset_key, run_id, "features, method and parameters have not changed")
     split = split_by_date(source.market.days, settings.train_share, settings.validation_share, source.market.rows)
     windows = Windows.of(source, split)
@@ -113,15 +115,17 @@ def make_next_day_model(
     fitted = train(picked, windows, PARAMETERS | found_parameters(layout, NAME), threads, report)
     report(f"scoring the test window from {split.test_from}")
     tested = _test(picked, windows.test, fitted, threads)
-    metrics = _measure(tested, split)
+    drift = stability(connection, fitted.bins, list(source.files.values()), str(split.test_from - 1))
+    metrics = _measure(tested, split) | {"drift": {name: index.psi for name, index in drift.items()}}
     facts = _facts(fitted) | {"data": data, "method": made_by, "run_id": run_id}
     shown = draw(fitted.boosters.point, tested, metrics)
 
-    def write(place: Path) -> dict[str, Any]:
-        return _write(place, fitted.boosters, facts, metrics, shown)
+    def describe_it(place: Path, named: dict[str, Any]) -> None:
+        write_card(place, describe(named, shown, reproduce(settings)))
 
+    told = versions.Told(shown, CHOSEN, asset_key, describe_it)
     with write_backtest(connection, layout, tested):
-        return versions.publish(settings, folder, write, versions.Told(shown, CHOSEN, asset_key))
+        return versions.publish(settings, folder, lambda place: _write(place, fitted.boosters, facts, metrics), told)
 
 
 def train(
@@ -204,12 +208,9 @@ def _facts(fitted: Fitted) -> dict[str, Any]:
     }
 
 
-def _write(
-    folder: Path, boosters: NextDayBoosters, facts: dict[str, Any], metrics: dict[str, Any], shown: Any
-) -> dict[str, Any]:
+def _write(folder: Path, boosters: NextDayBoosters, facts: dict[str, Any], metrics: dict[str, Any]) -> dict[str, Any]:
     for name, booster in zip((registry.MODEL_FILE, LOW_FILE, HIGH_FILE), boosters, strict=True):
         booster.save_model(folder / name)
     (folder / "model.pkl").write_bytes(pickle.dumps(boosters._asdict()))
     write_json(folder / "metrics.json", metrics)
-    write_card(folder, describe(NAME, facts, metrics, shown))
     return facts | {"metrics": metrics}

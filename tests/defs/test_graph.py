@@ -51,6 +51,9 @@ def test_assets_are_these(graph: AssetGraph) -> None:
         "features": (["combined"], "tables", {"duckdb", "sql", "parquet"}, owners),
         "volume_predictions": (["features", "volume_model"], "models", {"lightgbm", "duckdb", "parquet"}, owners),
         "volume_model": (CANDIDATES, "models", {"lightgbm", "python"}, owners),
+        "next_day_features": (["combined"], "next_day", {"duckdb", "sql", "parquet"}, owners),
+        "next_day_model": (["next_day_features"], "next_day", {"lightgbm", "python"}, owners),
+        "next_day_forecasts": (["next_day_features", "next_day_model"], "next_day", {"lightgbm", "parquet"}, owners),
         "volume_model_parameters": (["features"], "search", {"lightgbm", "python"}, owners),
         "next_day_model_parameters": (["next_day_features"], "search", {"lightgbm", "python"}, owners),
     } | {
@@ -66,7 +69,7 @@ def test_assets_are_these(graph: AssetGraph) -> None:
 
 def test_tables_by_letter_are_partitioned_and_in_one_run(graph: AssetGraph) -> None:
     partitioned = {node.key.to_user_string(): node for node in graph.asset_nodes if node.is_partitioned}
-    assert set(partitioned) == {"features", "volume_predictions"}
+    assert set(partitioned) == {"features", "next_day_features", "volume_predictions"}
     for node in partitioned.values():
         assert node.partitions_def is not None
         assert list(node.partitions_def.get_partition_keys()) == list("0ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -83,6 +86,7 @@ def test_checks_and_jobs_are_these(graph: AssetGraph) -> None:
         },
         "features": {"schema", "complete", "warm_up", "spot_check"},
         "volume_model": {"beats_baseline", "inputs_stable", "model_is_fresh", "still_beats_baseline"},
+        "next_day_model": {"forecast_beats_baseline", "interval_holds", "inputs_stable", "model_is_fresh"},
     }  # fmt: skip
     jobs = {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
     assert jobs == {"full_refresh", "parameter_search"}
@@ -96,8 +100,9 @@ def test_one_run_makes_everything(refreshed: Refreshed) -> None:
     assert refreshed.result.success
     steps = [str(event.step_key) for event in refreshed.result.all_events if event.is_step_success]
     assert steps == [
-        "raw_files", "combined", "features", "quarantine", "volume_candidates", "volume_model",
-        "volume_model_monitoring", "volume_predictions",
+        "raw_files", "combined", "features", "next_day_features", "quarantine", "volume_candidates", "next_day_model",
+        "volume_model", "next_day_forecasts", "next_day_model_monitoring", "volume_model_monitoring",
+        "volume_predictions",
     ]  # fmt: skip
     assert litter(refreshed.data_dir) == []
 

@@ -68,7 +68,7 @@ def test_without_a_promoted_model_all_warn(market: Layout) -> None:
 
     assert {evaluation.passed for evaluation in found.values()} == {False}
     assert {evaluation.description for evaluation in found.values()} == {
-        "no version of volume_model is promoted: the check beats_baseline says why"
+        "no version of volume_model is promoted: its checks say why"
     }
 
 
