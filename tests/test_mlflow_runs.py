@@ -52,6 +52,7 @@ def record_with(uri: str, folder: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_a_tracking_store_has_a_run_for_each_experiment(tmp_path: Path) -> None:
     assert record_with(f"sqlite:///{tmp_path}/mlflow.db", tmp_path) == ["2"]
 
@@ -77,6 +78,7 @@ def test_a_tracking_store_has_a_run_for_each_experiment(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -84,9 +86,10 @@ def test_a_server_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
 
     assert line.startswith("MLflow at MLFLOW_TRACKING_URI cannot be used: API request to http://user:***@127.0.0.1")
     assert line.endswith("mend it, or unset the variable")
-    assert rows == "1"
+    assert rows == "0"
 
 
+@pytest.mark.slow
 def test_a_store_that_mlflow_does_not_know_is_told_in_one_line(tmp_path: Path) -> None:
     line, _ = record_with("nonsense://x", tmp_path)
 

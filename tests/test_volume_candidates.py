@@ -212,8 +212,11 @@ def test_only_candidates_of_the_same_data_are_compared(demo_market: Built, layou
     make_only_candidates(take_features(demo_market.layout, layout), ["lightgbm_log_ratio", "constant_multiple"])
     replace_volume(layout, '"Volume" // 3')
     make_only_candidates(layout, ["constant_multiple", "log_log"])
+    with pytest.raises(UserError, match=r"^lightgbm_log_ratio: made of other data or code than constant_multiple"):
+        comparable(layout)
+    make_only_candidates(layout, ["lightgbm_log_ratio"])
 
-    assert set(comparable(layout)) == {"constant_multiple", "log_log"}
+    assert set(comparable(layout)) == {"lightgbm_log_ratio", "constant_multiple", "log_log"}
 
 
 def test_without_a_candidate_that_can_be_served_it_is_told(demo_market: Built, layout: Layout) -> None:

@@ -41,7 +41,7 @@ METRICS = {"mae", "mse", "rmse", "median_ape", "wape", "r2_log"}
 
 
 SERVABLE = {"lightgbm_log_ratio", "constant_multiple"}
-PICTURES = {"predicted_against_actual", "error_by_liquidity", "skill_by_model", "feature_importance"}
+PICTURES = {"predicted_against_actual", "error_by_liquidity", "skill_by_model", "feature_importance", "input_drift"}
 
 
 def recorded(layout: Layout) -> list[Recorded]:

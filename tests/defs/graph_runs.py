@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from stock_assets.definitions import defs
 from tests.helpers import in_force, query
+from tests.next_day.markets import quicken
 
 
 def execute(
     variables: dict[str, str], select: list[str] | None = None, tags: dict[str, str] | None = None
 ) -> dg.ExecuteInProcessResult:
-    """Run `full_refresh`, or some assets of it; `tags` are for other letters than all."""
-    with in_force(variables), dg.DagsterInstance.ephemeral() as instance:
+    """Run `full_refresh`, or some assets of it, with few trees; `tags` are for other letters than all."""
+    with in_force(variables), dg.DagsterInstance.ephemeral() as instance, pytest.MonkeyPatch.context() as patch:
+        quicken(patch, draws=True)
         return defs.resolve_job_def("full_refresh").execute_in_process(
             instance=instance,
             asset_selection=[dg.AssetKey.from_user_string(name) for name in select] if select else None,

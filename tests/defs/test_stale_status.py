@@ -30,6 +30,7 @@ def root(tmp_path: Path) -> Path:
     return write_demo(tmp_path / "market", seed=3)
 
 
+@pytest.mark.slow
 def test_assets_are_stale_when_the_files_before_them_changed_and_only_then(root: Path, tmp_path: Path) -> None:
     def run(select: str | None, letters: tuple[str, str] | None = None) -> dict[str, str]:
         assert run_full_refresh(instance, defs, letters, select, lambda *_: None).error is None

@@ -82,5 +82,5 @@ def test_what_is_fitted_is_told_by_name(picked: list[Picked]) -> None:
     told = Baselines(ALPHAS[2], har).as_json()
 
     assert told["ewma"] == {"alpha": ALPHAS[2]}
-    assert list(told["har"]) == ["constant", "lag_0", "level_5", "level_60"]
+    assert list(told["har"]) == ["constant", "log_mean_20", "lag_0", "level_5", "level_60"]
     assert list(told["har"].values()) == har.coefficients.tolist()

@@ -127,7 +127,7 @@ def test_baselines_are_those_that_the_manifest_gives(
     logs = np.log1p(features["Volume"].astype(float)).groupby(features["Symbol"])
     smoothed = logs.apply(lambda values: values.ewm(alpha=fitted["ewma"]["alpha"], adjust=False).mean().iloc[-1])
     har = last["log_mean_20"].astype(float) + fitted["har"]["constant"]
-    for name in ("lag_0", "level_5", "level_60"):
+    for name in ("log_mean_20", "lag_0", "level_5", "level_60"):
         har += last[name].astype(float) * fitted["har"][name]
 
     assert table["baseline_last"].tolist() == last["Volume"].tolist()

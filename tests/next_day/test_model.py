@@ -37,6 +37,7 @@ BASELINES = ["last", "mean_5", "mean_20", "mean_30", "ewma", "har"]
 TEXTS = ("model.txt", "low.txt", "high.txt")
 PICTURES = {
     "predicted_against_actual", "error_by_liquidity", "skill_by_model", "interval_calibration", "feature_importance",
+    "input_drift",
 }  # fmt: skip
 Known = tuple[Layout, Trained]
 pytestmark = pytest.mark.usefixtures("quick")
