@@ -15,8 +15,9 @@ NOMINAL = 0.8
 QUANTILES = (0.1, 0.9)
 MIN_ROWS = 100
 """Rows of a bucket without which it takes the margin of all rows."""
-LEAST = -0.3
-"""Intervals are narrowed by no more, in logs: which thin symbols do not trade changes from year to year."""
+LEAST = -0.02
+"""Intervals are narrowed by no more, in logs: which thin symbols do not trade changes from year to year, and zeros make
+their intervals look too wide in one window and too narrow in the next."""
 
 
 def margins(low: Array, high: Array, actual: Array, buckets: Group) -> dict[str, float]:

@@ -27,8 +27,8 @@ def test_a_margin_by_hand(rows: int, rank: int) -> None:
 @pytest.mark.parametrize(
     ("actual", "margin"),
     [
-        (np.array([5.0, 3.2, 6]), -0.2),  # inside by 0.2 at least: both ends move inwards
-        (np.array([5.0, 4, 6]), -0.3),  # by 1 at least, but that is too much
+        (np.array([5.0, 3.01, 6]), -0.01),  # inside by 0.01 at least: both ends move inwards
+        (np.array([5.0, 4, 6]), -0.02),  # by 1 at least, but that is too much
         (np.array([5.0, 4, 11]), 1.0),
         (np.array([-2.0, 4, 11]), 2.0),
     ],
@@ -48,7 +48,7 @@ def test_a_zero_is_inside_what_is_open_below_whatever_the_margin() -> None:
     low, high = np.full(10, -np.inf), np.full(10, 4.0)
 
     assert margins(low, high, actual, one_group(10)) == {"all": 1.0}
-    assert margins(low, high, np.zeros(10), one_group(10)) == {"all": -0.3}
+    assert margins(low, high, np.zeros(10), one_group(10)) == {"all": -0.02}
 
 
 def test_a_bucket_with_few_rows_takes_the_margin_of_all() -> None:
@@ -78,7 +78,7 @@ def test_intervals_that_were_too_narrow_or_too_wide_hold_four_fifths_of_new_rows
     group = Group(codes, LABELS)
     level, size = rng.normal(0, 5, rows), np.array([2.0, 0.5, 0.1])[codes]
     actual = level + rng.normal(0, size)
-    low, high = level - np.array([0.1, 0.5, 0.4])[codes], level + np.array([0.1, 0.9, 0.4])[codes]
+    low, high = level - np.array([0.1, 0.5, 0.14])[codes], level + np.array([0.1, 0.9, 0.14])[codes]
     known = np.arange(rows) % 2 == 0
     found = margins(low[known], high[known], actual[known], Group(codes[known], LABELS))
     margin = margin_of(found, group)
@@ -90,7 +90,7 @@ def test_intervals_that_were_too_narrow_or_too_wide_hold_four_fifths_of_new_rows
     assert held["coverage"] == pytest.approx(NOMINAL, abs=0.01)
     assert held["by_liquidity"] == pytest.approx(dict.fromkeys(LABELS, NOMINAL), abs=0.015)
     assert raw["by_liquidity"]["thin"] < 0.1
-    assert raw["by_liquidity"]["liquid"] > 0.99
+    assert raw["by_liquidity"]["liquid"] > 0.82
 
 
 def test_coverage_by_hand() -> None:
