@@ -83,6 +83,7 @@ def test_a_picture_is_a_small_png_on_white(name: str) -> None:
     assert picture.caption.endswith(".")
 
 
+@pytest.mark.slow
 def test_the_same_figures_give_the_same_bytes_in_another_process() -> None:
     code = """
 import hashlib, sys
