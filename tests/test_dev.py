@@ -17,6 +17,7 @@ import pytest
 
 from stock_assets import registry
 from stock_assets.defs.partitions import ALL_LETTERS
+from stock_assets.dev import STOP_SECONDS
 from stock_assets.layout import Layout
 from tests.helpers import (
     COMMAND,
@@ -121,7 +122,7 @@ def test_it_serves_and_stops_both(tmp_path: Path, sent: signal.Signals, ignoring
         assert httpx2.get(f"{running.service}/health/live").json() == {"status": "live"}
         assert len(processes_of(running.data_dir)) > 2
         running.process.send_signal(sent)
-        assert running.process.wait(20) == 0
+        assert running.process.wait(STOP_SECONDS + 10) == 0
         assert processes_of(running.data_dir) == {}
         assert is_free(running.ui)
         assert is_free(running.service)
