@@ -33,6 +33,8 @@ from tests.helpers import demo_settings, stock_assets_here
 from tests.promoted_model import copy_market
 from tests.published_features import make_only_candidates
 
+pytestmark = pytest.mark.slow
+
 VOLUME, NEXT_DAY = "volume_model", "next_day_model"
 INPUT_OF = {
     VOLUME: ("features", "vol_moving_avg IS NOT NULL", "vol_moving_avg"),

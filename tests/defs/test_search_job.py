@@ -13,6 +13,8 @@ from tests.defs.graph_runs import failures, metadata, records
 from tests.helpers import demo_settings, in_force
 from tests.promoted_model import copy_market
 
+pytestmark = pytest.mark.slow
+
 ASSETS = {"volume_model_parameters", "next_day_model_parameters"}
 
 
