@@ -24,7 +24,7 @@ from tests.next_day.markets import build, load, make, prices, publish_features, 
 
 Known = tuple[Layout, Trained]
 BASELINES = ["last", "mean_5", "mean_20", "mean_30", "ewma", "har"]
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick")]
 
 
 def forecast(layout: Layout, threads: int = 1) -> Published:

@@ -40,7 +40,7 @@ PICTURES = {
     "input_drift",
 }  # fmt: skip
 Known = tuple[Layout, Trained]
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick")]
 
 
 def folder_of(layout: Layout) -> Path:
