@@ -59,7 +59,7 @@ MAX_TRAINING = 700_000
 MAX_VALIDATION = 150_000
 MAX_QUANTILE = 300_000
 """Rows that are used of a window, spread evenly over symbols and days; the test window is used whole."""
-CHOSEN = "it was trained on features that are new"
+CHOSEN = "it was trained anew"
 MIN_ROWS = 200
 """Rows that a window must have: fewer give neither a model nor a measurement of one."""
 WATCHED = ("log_mean_20", "lag_0", "level_5", "level_60", "deviation_20", "move_abs_20", "span_20")
