@@ -1,12 +1,16 @@
 """`python -m serving`: the service under uvicorn, on the address of the settings."""
 
+import os
 import sys
+import tempfile
 
 import uvicorn
 
+from serving.logs import LOGGING
+from serving.metrics import FOLDER
 from stock_assets.errors import UserError
 from stock_assets.ports import port_problem
-from stock_assets.settings import load_settings
+from stock_assets.settings import Settings, load_settings
 
 
 def main() -> int:
@@ -20,8 +24,23 @@ def main() -> int:
     if problem := port_problem(settings.host, settings.serving_port):
         print(problem, file=sys.stderr)
         return 1
-    uvicorn.run("serving.app:app", host=settings.host, port=settings.serving_port)
+    with tempfile.TemporaryDirectory(prefix="serving-metrics-") as folder:
+        if settings.serving_workers > 1:
+            os.environ[FOLDER] = folder
+        _serve(settings)
     return 0
+
+
+def _serve(settings: Settings) -> None:
+    uvicorn.run(
+        "serving.app:app",
+        host=settings.host,
+        port=settings.serving_port,
+        workers=settings.serving_workers,
+        access_log=False,  # ours has the request's id
+        server_header=False,
+        log_config=LOGGING,
+    )
 
 
 if __name__ == "__main__":

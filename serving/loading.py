@@ -1,19 +1,16 @@
-"""One version of a model: its files verified, its text loaded, its self-test repeated."""
+"""One version of a model: its files verified, its scores tabulated, its self-test repeated."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
-from stock_assets.learning.boosters import load_booster
-from stock_assets.learning.volume import INPUTS, MAX_VOLUME, Target, predict_volume
-from stock_assets.registry import Pointer, verify
-
-if TYPE_CHECKING:
-    from lightgbm import Booster
+from serving.model import Interval, LoadedModel, Range
+from serving.tabulating import tabulated
+from stock_assets.learning.volume import INPUTS, Target
+from stock_assets.registry import MODEL_FILE, Pointer, sound_manifest, verify
 
 
 class ModelRefusedError(Exception):
@@ -32,63 +29,64 @@ class _Facts(BaseModel):
     inputs: tuple[str, ...]
     target: Target
     self_test: _SelfTest
+    interval: Interval | None = None
+    input_ranges: dict[str, Range] = {}
 
 
-@dataclass(frozen=True)
-class LoadedModel:
-    """One version, verified and tested. A request keeps the one that it started with."""
-
-    name: str
-    version: str
-    promoted_at: datetime
-    booster: "Booster"
-    target: Target
-
-    def predict(self, vol_moving_avg: float, adj_close_rolling_med: float) -> int:
-        """Predicted volume in shares; the inputs are in shares and dollars, within their limits."""
-        inputs = np.array([[vol_moving_avg, adj_close_rolling_med]])
-        return round(float(predict_volume(self.booster, inputs, 1, self.target)[0]))
-
-
-def load_model(folder: Path, pointer: Pointer) -> LoadedModel:
+def load_promoted(folder: Path, pointer: Pointer) -> LoadedModel:
     """The version that a pointer names, from the very bytes that were held against its hash.
 
     Raises `RegistryError` for files that are missing or were changed, and `ModelRefusedError` for a
     manifest, a model text or a self-test that is not as the service needs it.
     """
     manifest, text = verify(folder, pointer)
+    return _load(folder / pointer.path, manifest, text, pointer.version, pointer.promoted_at)
+
+
+def load_version(folder: Path, version: str) -> LoadedModel:
+    """Any version below `folder`, promoted or not. Raises what `load_promoted` does."""
+    manifest = sound_manifest(folder, version)
+    return _load(folder / version, manifest, (folder / version / MODEL_FILE).read_bytes(), version, None)
+
+
+def _load(
+    folder: Path, manifest: dict[str, Any], text: bytes, version: str, promoted_at: datetime | None
+) -> LoadedModel:
     try:
-        facts = _facts(manifest, pointer)
-        booster = load_booster(text)
-        _check(booster, facts)
+        facts = _facts(manifest, version)
+        model = LoadedModel.of_scores(
+            tabulated(text, len(INPUTS)),
+            name=folder.parent.name,
+            version=version,
+            promoted_at=promoted_at,
+            target=facts.target,
+            interval=facts.interval,
+            ranges=facts.input_ranges,
+            manifest=manifest,
+        )
+        _check(model, facts.self_test)
     except ValueError as error:
-        raise ModelRefusedError(f"{folder / pointer.path}: {error}") from error
-    return LoadedModel(pointer.name, facts.version, pointer.promoted_at, booster, facts.target)
+        raise ModelRefusedError(f"{folder}: {error}") from error
+    return model
 
 
-def _facts(manifest: dict[str, Any], pointer: Pointer) -> _Facts:
+def _facts(manifest: dict[str, Any], version: str) -> _Facts:
     try:
         facts = _Facts.model_validate(manifest)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{where} in the manifest: {first['msg']}") from error
-    if facts.version != pointer.version:
-        raise ValueError(f"it is version {facts.version!r}, but latest.json says {pointer.version!r}")
+    if facts.version != version:
+        raise ValueError(f"its manifest is that of version {facts.version!r}, not {version!r}")
     if facts.inputs != INPUTS:
         raise ValueError(f"its inputs are {facts.inputs}, not {INPUTS}")
     return facts
 
 
-def _check(booster: "Booster", facts: _Facts) -> None:
-    """Raise `ValueError` unless the booster predicts what it did when it was published."""
-    if booster.num_feature() != len(INPUTS):
-        raise ValueError(f"the booster has {booster.num_feature()} inputs, not {len(INPUTS)}")
-    highest = booster.upper_bound()
-    limit = np.finfo(np.float64).max
-    if not highest < (np.log(limit / MAX_VOLUME) if facts.target == "log_ratio" else limit):
-        raise ValueError(f"its scores reach {highest:g}, so that a prediction could be infinite")
-    expected = np.array(facts.self_test.outputs)
-    actual = predict_volume(booster, np.array(facts.self_test.inputs), 1, facts.target)
+def _check(model: LoadedModel, test: _SelfTest) -> None:
+    """Raise `ValueError` unless the model predicts what it did when it was published."""
+    expected = np.array(test.outputs)
+    actual = model.predict_many(np.array(test.inputs))
     if expected.shape != actual.shape or not np.allclose(actual, expected, rtol=1e-9, atol=0):
         raise ValueError("its self-test fails: it does not predict what it did when it was published")

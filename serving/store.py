@@ -1,15 +1,19 @@
-"""The promoted model in memory: found, tried, and swapped in while requests go on."""
+"""The models in memory: the promoted one, swapped in while requests go on, and others that are asked for by version."""
 
 import asyncio
 import logging
 from pathlib import Path
 
-from serving.loading import LoadedModel, ModelRefusedError, load_model
-from serving.trial import survives
-from stock_assets.registry import Pointer, RegistryError, read_pointer, verify
+from serving.loading import ModelRefusedError, load_promoted, load_version
+from serving.metrics import MODEL_RELOADS, MODEL_WORKERS
+from serving.model import LoadedModel
+from stock_assets.registry import RegistryError, has_version, read_pointer
 
 # A child of uvicorn's own logger: its lines appear under every uvicorn, without a logging setup of ours.
 logger = logging.getLogger("uvicorn.error.serving")
+
+KEPT_VERSIONS = 8
+"""Versions that were asked for by name and stay in memory, about a megabyte each."""
 
 
 class ModelStore:
@@ -26,6 +30,8 @@ class ModelStore:
         self._pointer = folder / "latest.json"
         self._settled: tuple[int, ...] | None = None
         self._reported: object = None
+        self._asked_for: dict[str, LoadedModel] = {}
+        self._loading = asyncio.Lock()
 
     async def follow(self, seconds: float) -> None:
         """Refresh every so many seconds, in a thread so that no request waits; never returns."""
@@ -39,42 +45,63 @@ class ModelStore:
         Costs one `stat` while `latest.json` stays as it is. Unreadable or half-copied files are tried
         again at the next call; a sound version that is refused, only after `latest.json` changed.
         """
-        signature = None
+        seen = None
         try:
-            signature = _signature(self._pointer)
-            if signature is not None and signature == self._settled:
+            seen = signature(self._pointer)
+            if seen is not None and seen == self._settled:
                 return
             pointer = read_pointer(self._folder)
             if pointer is None:
-                self._report(signature, self._absence())
+                self._report(seen, self._absence(), "absent")
                 return
-            model = self._load(pointer)
+            model = load_promoted(self._folder, pointer)
         except ModelRefusedError as error:
-            self._settled = signature
-            self._report(signature, self._refusal(error))
+            self._settled = seen
+            self._report(seen, self._refusal(error), "refused")
         except (RegistryError, OSError) as error:
-            self._report(signature, self._refusal(error))
+            self._report(seen, self._refusal(error), "refused")
         else:
-            self.model, self.problem = model, None
-            self._settled, self._reported = signature, None
-            logger.info("serving %s version %s", model.name, model.version)
+            self._swap(model)
+            self._settled, self._reported = seen, None
 
-    def _load(self, pointer: Pointer) -> LoadedModel:
-        verify(self._folder, pointer)
-        if not survives(self._folder, pointer):
-            raise ModelRefusedError(f"{self._folder / pointer.path}: LightGBM crashes on it, or never returns")
-        return load_model(self._folder, pointer)
+    async def version(self, version: str) -> LoadedModel | None:
+        """A version by its name, from memory or from disk; None where there is none of that name.
 
-    def _report(self, signature: tuple[int, ...] | None, problem: str) -> None:
+        Raises `RegistryError` and `ModelRefusedError` as loading does.
+        """
+        if self.model and self.model.version == version:
+            return self.model
+        if found := self._asked_for.get(version):
+            return found
+        async with self._loading:  # one at a time: each takes a process and most of a second
+            if version not in self._asked_for:
+                if not await asyncio.to_thread(has_version, self._folder, version):
+                    return None
+                loaded = await asyncio.to_thread(load_version, self._folder, version)
+                while len(self._asked_for) >= KEPT_VERSIONS:
+                    self._asked_for.pop(next(iter(self._asked_for)))
+                self._asked_for[version] = loaded
+            return self._asked_for[version]
+
+    def _swap(self, model: LoadedModel) -> None:
+        if self.model:
+            MODEL_WORKERS.labels(self.model.name, self.model.version).set(0)
+        self.model, self.problem = model, None
+        MODEL_WORKERS.labels(model.name, model.version).set(1)
+        MODEL_RELOADS.labels(model.name, "loaded").inc()
+        logger.info("serving %s version %s", model.name, model.version)
+
+    def _report(self, seen: tuple[int, ...] | None, problem: str, outcome: str) -> None:
         self.problem = problem
-        if self._reported != (signature, problem):
-            self._reported = (signature, problem)
+        if self._reported != (seen, problem):
+            self._reported = (seen, problem)
+            MODEL_RELOADS.labels(self._folder.name, outcome).inc()
             logger.warning(problem)
 
     def _absence(self) -> str:
         self._settled = None
         if self.model is None:
-            return f"no model has been promoted under {self._folder}; run the pipeline (make run)"
+            return f"no {self._folder.name} has been promoted; run the pipeline (make run)"
         return f"{self._pointer} is gone; version {self.model.version} stays in service"
 
     def _refusal(self, error: Exception) -> str:
@@ -83,7 +110,7 @@ class ModelStore:
         return f"the promoted model is refused: {error}; version {self.model.version} stays in service"
 
 
-def _signature(path: Path) -> tuple[int, ...] | None:
+def signature(path: Path) -> tuple[int, ...] | None:
     """What changes when a file is replaced; None where there is no file."""
     try:
         stat = path.stat()

@@ -159,6 +159,11 @@ def versions(folder: Path) -> list[str]:
     return sorted((name for name in found if not name.endswith(".tmp")), reverse=True)
 
 
+def has_version(folder: Path, version: str) -> bool:
+    """Whether there is a version of this name on disk, sound or not."""
+    return _is_name(version) and (folder / version / MANIFEST_FILE).is_file()
+
+
 def newest_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest of the version that was made last, promoted or not; None where there is none that is whole."""
     for version in versions(folder):

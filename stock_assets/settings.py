@@ -111,6 +111,29 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the UI and the service listen on.")
     dagster_port: Port = Field(3000, description="Port of the Dagster UI (`make dev`).")
     serving_port: Port = Field(8000, description="Port of the prediction service.")
+    serving_workers: int = Field(1, ge=1, le=64, description="Processes of the prediction service.")
+    request_seconds: float = Field(
+        30, gt=0, description="Seconds that the service gives a request, its body's arrival included."
+    )
+    max_body_mb: int = Field(32, ge=1, le=1024, description="Largest body that the service takes, in megabytes.")
+    max_rows: int = Field(1_000_000, ge=1, description="Most rows that the service predicts in one request.")
+    api_keys: SecretStr | None = Field(
+        None,
+        description="Keys that the service asks for, separated by commas: each a key, `sha256:` and its hash, or `@` and "
+        "a file with one a line. Unset: it asks for none.",
+    )
+    rate_limit: str | None = Field(
+        None, description="Requests a client may make of each worker, such as `100/minute` or `20/second`. Unset: any."
+    )
+    cors_origins: str | None = Field(
+        None, description="Origins whose pages may call the service, separated by commas. Unset: only its own."
+    )
+    prediction_log: bool = Field(
+        False, description="`true` keeps what the service was asked and answered, as Parquet in `logs/predictions`."
+    )
+    shadow_version: str | None = Field(
+        None, description="Version of the volume model that scores the same requests unseen, for `/metrics`."
+    )
     reload_seconds: float = Field(1, gt=0, le=60, description="How often the service looks for a newly promoted model.")
 
     @field_validator("data_dir", "source_path")

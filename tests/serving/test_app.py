@@ -12,7 +12,7 @@ from tests.serving.conftest import QUESTION, Models
 
 def test_alive_but_not_ready_before_the_first_model(client: TestClient, models: Models) -> None:
     assert client.get("/health/live").json() == {"status": "live"}
-    reason = f"no model has been promoted under {models.folder}; run the pipeline (make run)"
+    reason = "no volume_model has been promoted; run the pipeline (make run)"
     for path in ("/health/ready", "/predict"):
         response = client.get(path, params=QUESTION)
         assert response.status_code == 503

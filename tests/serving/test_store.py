@@ -72,7 +72,7 @@ BROKEN = {
     "pointer empty": (_with_file("latest.json", b""), "is not a pointer"),
     "pointer leads out": (_with_pointer(lambda p: p.update(path="../x")), "points outside"),
     "pointer's hash": (_with_pointer(lambda p: p.update(sha256="0" * 64)), "disagree on the model"),
-    "pointer's version": (_with_pointer(lambda p: p.update(version="x")), "latest.json says 'x'"),
+    "pointer's version": (_with_pointer(lambda p: p.update(version="x")), "not 'x'"),
     "files no object": (_with_manifest(lambda m: m.update(files=[])), "disagree on the model"),
     "version no header": (_with_manifest(lambda m: m.update(version="a\nb")), "version in the manifest"),
     "no inputs": (_with_manifest(lambda m: m.pop("inputs")), "inputs in the manifest: Field required"),
@@ -99,7 +99,7 @@ BROKEN = {
     "text no model": (_with_text(lambda _: "tree\nend of trees\n"), "LightGBM refuses it"),
     "text no UTF-8": (_with_text(lambda _: b"\xff\nend of trees\n"), "can't decode"),
     "three columns": (_with_three_columns, "has 3 inputs, not 2"),
-    "endless scores": (_with_endless_scores, "could be infinite"),
+    "endless scores": (_with_endless_scores, "could be too large"),
 }
 
 

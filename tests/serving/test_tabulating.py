@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
-import serving.trial
+import serving.tabulating
 from serving.store import ModelStore
-from stock_assets.registry import read_pointer
 from tests.serving.conftest import Models, publish, sound_facts, train
 
 FATAL: dict[str, Callable[[str], str]] = {
@@ -19,11 +19,11 @@ FATAL: dict[str, Callable[[str], str]] = {
 
 
 @pytest.fixture
-def with_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.store.survives", serving.trial.survives)
+def in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.loading.tabulated", serving.tabulating.tabulated)
 
 
-@pytest.mark.usefixtures("with_trial")
+@pytest.mark.usefixtures("in_a_process")
 @pytest.mark.parametrize("damage", FATAL.values(), ids=FATAL)
 def test_a_text_that_kills_its_process_is_refused_and_the_old_model_goes_on(
     models: Models, damage: Callable[[str], str]
@@ -41,9 +41,19 @@ def test_a_text_that_kills_its_process_is_refused_and_the_old_model_goes_on(
     assert "refused" in store.problem
 
 
-def test_an_endless_load_ends(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving.trial, "SECONDS", 0.01)
-    models.promote(models.publish()[0])
-    pointer = read_pointer(models.folder)
-    assert pointer is not None
-    assert not serving.trial.survives(models.folder, pointer)
+def test_the_table_of_a_process_answers_as_the_booster() -> None:
+    booster = train(0.5)
+    table = serving.tabulating.tabulated(booster.model_to_string().encode(), 2)
+    x = np.random.default_rng(3).uniform(-10, 1200, (500, 2))
+    np.testing.assert_array_equal(table.score(x[:, 0], x[:, 1]), booster.predict(x))
+
+
+def test_a_refusal_comes_back_in_words() -> None:
+    with pytest.raises(ValueError, match="the booster has 2 inputs, not 3"):
+        serving.tabulating.tabulated(train(0.5).model_to_string().encode(), 3)
+
+
+def test_an_endless_load_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving.tabulating, "SECONDS", 0.01)
+    with pytest.raises(ValueError, match="never returns"):
+        serving.tabulating.tabulated(train(0.5).model_to_string().encode(), 2)
