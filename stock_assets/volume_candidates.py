@@ -23,6 +23,8 @@ from stock_assets.layout import LETTERS, Layout
 from stock_assets.learning import candidates
 from stock_assets.learning.candidates import Candidate
 from stock_assets.learning.drift import stability
+from stock_assets.learning.evaluation import LIQUIDITY_EDGES
+from stock_assets.learning.intervals import NOMINAL, Ratios
 from stock_assets.learning.models import BoosterModel, Model
 from stock_assets.learning.rows import VolumeRows, Windows, fitting_windows, input_bins, input_ranges
 from stock_assets.learning.split import Split, split_by_date, walk_forward
@@ -88,18 +90,21 @@ def make_candidates(
     windows = fitting_windows(rows, split)
     members = candidates.with_parameters(found_parameters(layout, MODEL))
     models, seconds = _fit(names, windows, members, threads, report)
-    on_validation = candidates.check(models, windows.validation, threads)
+    checked = candidates.check(models, windows.validation, threads)
     models = candidates.refit(models, windows, threads, members)
-    metrics = candidates.evaluate(models, rows, split, threads)
+    metrics = candidates.evaluate(models, checked, rows, split, threads)
     bins = input_bins(windows.training)
     drift = stability(connection, bins, list(files.values()), str(split.test_from - 1))
-    for name, found in on_validation.items():
-        metrics[name] |= {"validation": found, "drift": {column: index.psi for column, index in drift.items()}}
+    for found in metrics.values():
+        found["drift"] = {column: index.psi for column, index in drift.items()}
     _add_folds(metrics, rows, settings, members, report)
     shared = _shared_facts(rows, split, windows) | {"input_bins": bins, "data": data, "run_id": run_id}
     shared["method"] = method(settings)
     own = {
-        name: _facts(name, models[name], members) | {"seconds": seconds[name], "metrics": metrics[name]} | shared
+        name: _facts(name, models[name], members)
+        | _interval(checked[name].ratios, metrics[name])
+        | {"seconds": seconds[name], "metrics": metrics[name]}
+        | shared
         for name in names
     }
     manifests = _publish(settings, {name: models[name] for name in names}, own)
@@ -174,6 +179,18 @@ def _facts(name: str, model: Model, members: Mapping[str, Candidate]) -> dict[st
     facts: dict[str, Any] = {"name": f"volume_candidates/{name}", "candidate": name, "about": candidates.ABOUT[name]}
     facts |= {"parameters": candidates.parameters_of(name, model, members), "servable": servable}
     return facts | ({"target": model.target} if isinstance(model, BoosterModel) else {"reason": NO_TEXT})
+
+
+def _interval(ratios: Ratios | None, metrics: dict[str, Any]) -> dict[str, Any]:
+    """The prediction interval of a candidate that can be served, with all that the service needs to answer it.
+
+    A prediction of a row whose moving average is in bucket i reaches from `low[i]` to `high[i]` times itself; the
+    buckets lie between `edges`, and an edge belongs to the bucket above it. The coverage is that of the test window.
+    """
+    if not ratios:
+        return {}
+    ends = {"low": ratios.low.tolist(), "high": ratios.high.tolist()}
+    return {"interval": {"nominal": NOMINAL, "edges": list(LIQUIDITY_EDGES)} | ends | metrics["interval"]}
 
 
 def _publish(

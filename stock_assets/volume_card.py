@@ -33,7 +33,8 @@ def describe(facts: dict[str, Any], shown: tuple[pictures.Picture, ...], command
     """The card of a version, whose manifest has these facts; `command` makes it again."""
     return Card(
         name=facts["name"],
-        purpose=f"Predicts a day's volume in shares from `{INPUTS[0]}` and `{INPUTS[1]}` of the same row.",
+        purpose=f"Predicts a day's volume in shares, with an 80 % prediction interval, from `{INPUTS[0]}` and "
+        f"`{INPUTS[1]}` of the same row.",
         uses=(
             "The usual volume of a day, given its moving average and price level.",
             "A measure for models with more inputs: they should err less than this one.",
@@ -42,7 +43,8 @@ def describe(facts: dict[str, Any], shown: tuple[pictures.Picture, ...], command
             "No forecast: the moving average holds the day's own volume, one thirtieth of it.",
             "Survivors only: companies that were gone when the data was collected are in neither training nor test.",
             "It errs most where trading is thin: see the errors by liquidity.",
-            "A moving average of 0 gives a prediction of 0.",
+            "The interval is as wide as errors were on the validation window: in wilder times it is too narrow.",
+            "A moving average of 0 gives a prediction of 0, and an interval from 0 to 0.",
         ),
         facts=facts,
         metrics=facts["metrics"],

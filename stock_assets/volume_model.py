@@ -28,8 +28,8 @@ SELF_TEST = ((12_345.0, 25.0), (1_000_000.0, 40.0), (50.0, 1.0), (80_000_000.0, 
 SHOWN_ROWS = 500_000
 """Test rows, evenly spaced, in the picture of predicted against actual volume."""
 FROM_CANDIDATE = (
-    "about", "inputs", "target", "parameters", "rows", "input_ranges", "input_bins", "sql_sha256", "libraries", "data",
-    "method",
+    "about", "inputs", "target", "parameters", "rows", "input_ranges", "input_bins", "interval", "sql_sha256",
+    "libraries", "data", "method",
 )  # fmt: skip
 
 

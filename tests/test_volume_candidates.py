@@ -64,7 +64,7 @@ def test_each_leaves_its_folder(everything: tuple[Layout, dict[str, Made]], name
     assert manifest["files"] == {file: sha256_of(folder / file) for file in ("metrics.json", model)}
     assert (manifest["candidate"], manifest["name"]) == (name, f"volume_candidates/{name}")
     assert manifest["servable"] == (name in SERVABLE)
-    assert ("target" in manifest) == (name in SERVABLE)
+    assert ("target" in manifest) == ("interval" in manifest) == (name in SERVABLE)
     assert ("reason" in manifest) == (name not in SERVABLE)
     assert {"parameters", "rows", "data", "method", "run_id", "seconds", "input_bins", "libraries"} <= set(manifest)
     assert (manifest["run_id"], manifest["kept"] if "kept" in manifest else made[name].kept) == ("a-run", None)
@@ -87,6 +87,44 @@ def test_the_model_on_disk_is_the_one_that_was_measured(everything: tuple[Layout
         found = made[name].manifest["metrics"]["test"]
         assert found["mae"] == pytest.approx(np.abs(predicted - test.volume).mean())
         assert found["rows"] == len(test.days)
+
+
+def test_the_interval_in_the_manifest_holds_what_it_says(everything: tuple[Layout, dict[str, Made]]) -> None:
+    layout, made = everything
+    with database_of(layout) as connection:
+        files = {letter: path for letter in LETTERS if (path := layout.parquet("features", letter)).exists()}
+        rows = read_rows(connection, files)
+    test = rows.at(split_by_date(rows.days, 0.7, 0.15).test(rows.days))
+    booster = lightgbm.Booster(model_file=folder_of(layout, "lightgbm_log_ratio") / "model.txt")
+    predicted = test.inputs[:, 0] * np.exp(booster.predict(test.inputs))
+    interval = made["lightgbm_log_ratio"].manifest["interval"]
+    bucket = np.digitize(test.inputs[:, 0], interval["edges"])
+    low, high = (predicted * np.array(interval[end])[bucket] for end in ("low", "high"))
+    inside = (low <= test.volume) & (test.volume <= high)
+
+    assert list(interval) == ["nominal", "edges", "low", "high", "coverage", "by_liquidity"]
+    assert (interval["nominal"], interval["edges"]) == (0.8, [1e3, 1e4, 1e5, 1e6, 1e7])
+    assert len(interval["low"]) == len(interval["high"]) == 6
+    assert all(0 <= low < high < np.inf for low, high in zip(interval["low"], interval["high"], strict=True))
+    assert interval["coverage"] == pytest.approx(inside.mean())
+    assert list(interval["by_liquidity"].values()) == pytest.approx(
+        [inside[bucket == place].mean() for place in np.unique(bucket)]
+    )
+
+
+def test_the_interval_is_made_before_the_model_learns_from_validation(
+    everything: tuple[Layout, dict[str, Made]], layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, made = everything
+    monkeypatch.setattr(volume_candidates.candidates, "refit", lambda models, *_: models)
+    again = make_only_candidates(take_features(first, layout), ["lightgbm_log_ratio"])["lightgbm_log_ratio"].manifest
+    published = made["lightgbm_log_ratio"].manifest
+
+    assert again["files"]["model.txt"] != published["files"]["model.txt"]
+    assert (again["interval"]["low"], again["interval"]["high"]) == (
+        published["interval"]["low"],
+        published["interval"]["high"],
+    )
 
 
 def test_rows_have_the_letter_and_the_kind_of_their_symbol(demo_market: Built, layout: Layout) -> None:
@@ -311,6 +349,9 @@ def test_nothing_of_the_test_window_reaches_a_model(two_markets: tuple[Layout, L
         assert (folder_of(second, name) / "model.txt").read_bytes() == (
             folder_of(first, name) / "model.txt"
         ).read_bytes()
+        one, other = before[name].manifest["interval"], after[name].manifest["interval"]
+        assert (one["low"], one["high"]) == (other["low"], other["high"])
+        assert one["coverage"] != other["coverage"]
     for name in set(NAMES) - SERVABLE:
         inputs = np.random.default_rng(1).lognormal(8, 2, (100, 2))
         pair = [pickle.loads((folder_of(layout, name) / "model.pkl").read_bytes()) for layout in (first, second)]  # noqa: S301

@@ -171,6 +171,7 @@ def test_the_card_tells_the_measurement(trained: Trained, version: Path) -> None
     assert card.startswith("# volume_model\n")
     assert f"{trained.skill * 100:+.1f}" in card
     assert trained.manifest["candidate"] in card
+    assert f"| all rows | {trained.manifest['interval']['coverage'] * 100:.1f} % |" in card
     assert all(f"plots/{name}.png" in card for name in PICTURES)
 
 
@@ -369,7 +370,8 @@ def test_the_version_is_the_best_servable_candidate_on_validation(
     assert trained.manifest["candidate"] == best
     assert (version / "model.txt").read_bytes() == (source / "model.txt").read_bytes()
     assert trained.manifest["metrics"]["test"] == candidate(demo_layout, best)["metrics"]["test"]
-    assert trained.manifest["parameters"] == candidate(demo_layout, best)["parameters"]
+    for fact in ("parameters", "interval"):
+        assert trained.manifest[fact] == candidate(demo_layout, best)[fact]
 
 
 def improve(layout: Layout, name: str, window: str) -> None:

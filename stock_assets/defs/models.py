@@ -114,6 +114,7 @@ def volume_model(context: dg.AssetExecutionContext, database: MarketDatabase) ->
             "trained": model.kept is None,
             "promoted": model.promoted,
             "skill": model.skill,
+            "coverage": model.manifest["interval"]["coverage"],
             "sample prediction": round(model.manifest["self_test"]["outputs"][0]),
             "test window": f"{test['from']} to {test['to']}",
             **{name: test[name] for name in ("rows", "mae", "rmse", "median_ape", "r2_log")},

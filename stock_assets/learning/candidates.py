@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stock_assets.learning.evaluation import measure
+from stock_assets.learning.evaluation import liquidity, measure
+from stock_assets.learning.intervals import Ratios, coverage, ratios
 from stock_assets.learning.metrics import Array, score, skill
 from stock_assets.learning.models import BoosterModel, Ensemble, Model
 from stock_assets.learning.regressions import (
@@ -20,7 +21,7 @@ from stock_assets.learning.regressions import (
     fit_polynomial,
     fit_random_forest,
 )
-from stock_assets.learning.rows import MAX_ROWS, VolumeRows, Windows, fitting_windows, measured_window
+from stock_assets.learning.rows import MAX_ROWS, VolumeRows, Windows, fitting_windows, measured_window, require
 from stock_assets.learning.split import Split
 from stock_assets.learning.training import (
     LOG_RATIO,
@@ -47,6 +48,13 @@ class Candidate(NamedTuple):
     fit: Callable[[Windows, int], Model]
     parameters: dict[str, Any]
     max_rows: int = MAX_ROWS
+
+
+class Checked(NamedTuple):
+    """What the validation window says of a model: its errors, and the ratios of its interval if it can be served."""
+
+    errors: dict[str, Any]
+    ratios: Ratios | None
 
 
 MEMBERS = {
@@ -113,15 +121,32 @@ def refit(
     return final
 
 
-def check(models: Mapping[str, Model], validation: VolumeRows, threads: int) -> dict[str, dict[str, Any]]:
-    """The errors of each model on the validation window, which choose one."""
+def check(models: Mapping[str, Model], validation: VolumeRows, threads: int) -> dict[str, Checked]:
+    """The errors of each model on the validation window, which choose one, and what its interval is made of.
+
+    To be called before `refit`: a model that has learnt from these rows errs less on them than on what comes. Raises
+    `UserError` where a model that can be served predicts anything of too few rows.
+    """
     seen = {
         "rows": len(validation.days),
         "from": str(validation.days.min()),
         "to": str(validation.days.max()),
     }
     volumes = predict(models, validation.inputs, threads)
-    return {name: seen | score(validation.volume, volumes[name]) for name in models}
+    return {
+        name: Checked(
+            seen | score(validation.volume, volumes[name]),
+            _ratios(validation, volumes[name]) if isinstance(model, BoosterModel) else None,
+        )
+        for name, model in models.items()
+    }
+
+
+def _ratios(validation: VolumeRows, volumes: Array) -> Ratios:
+    """Those of the rows of which anything is predicted: to nothing there is no ratio."""
+    predicted = volumes > 0
+    rows = require(validation.at(predicted), "validation")
+    return ratios(volumes[predicted], rows.volume, liquidity(rows.inputs[:, 0]))
 
 
 def predict(models: Mapping[str, Model], inputs: Array, threads: int) -> dict[str, Array]:
@@ -132,8 +157,10 @@ def predict(models: Mapping[str, Model], inputs: Array, threads: int) -> dict[st
     return volumes
 
 
-def evaluate(models: Mapping[str, Model], rows: VolumeRows, split: Split, threads: int) -> dict[str, dict[str, Any]]:
-    """The content of `metrics.json` by candidate, of the test window.
+def evaluate(
+    models: Mapping[str, Model], checked: Mapping[str, Checked], rows: VolumeRows, split: Split, threads: int
+) -> dict[str, dict[str, Any]]:
+    """The content of `metrics.json` by candidate, of the test window and of what was checked on validation.
 
     Raises `UserError` where it has too few rows.
     """
@@ -141,9 +168,14 @@ def evaluate(models: Mapping[str, Model], rows: VolumeRows, split: Split, thread
     volumes = predict(models, test.inputs, threads)
     groups, baselines = test.groups(), {BASELINE: test.inputs[:, 0]}
     metrics = {
-        name: measure(test.days, test.volume, volumes[name], baselines, groups) | {"split": split.as_json()}
+        name: measure(test.days, test.volume, volumes[name], baselines, groups)
+        | {"split": split.as_json(), "validation": checked[name].errors}
         for name in models
     }
+    for name, (_, found) in checked.items():
+        if found:
+            ends = found.ends(volumes[name], groups["liquidity"])
+            metrics[name]["interval"] = coverage(*ends, test.volume, groups["liquidity"])
     if AS_PUBLISHED in models:
         claimed = random_split(rows, threads) | {"by_date": claim(test, volumes[AS_PUBLISHED])}
         metrics[AS_PUBLISHED]["random_split"] = claimed

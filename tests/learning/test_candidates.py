@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from stock_assets.learning.candidates import (
     ENSEMBLE,
     MEMBERS,
     NAMES,
+    Checked,
     check,
     evaluate,
     fit,
@@ -44,6 +46,7 @@ from tests.learning.synthetic import ROWS, SPLIT, market, with_quiet_days
 WINDOWS = fitting_windows(ROWS, SPLIT)
 TRAINING = WINDOWS.training
 TEST = ROWS.at(SPLIT.test(ROWS.days))
+SERVABLE = ("lightgbm_log_ratio", "lightgbm_raw", "constant_multiple")
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +60,13 @@ def final(models: dict[str, Model]) -> dict[str, Model]:
 
 
 @pytest.fixture(scope="module")
-def metrics(final: dict[str, Model]) -> dict[str, dict[str, object]]:
-    return evaluate(final, ROWS, SPLIT, threads=1)
+def checked(models: dict[str, Model]) -> dict[str, Checked]:
+    return check(models, WINDOWS.validation, threads=1)
+
+
+@pytest.fixture(scope="module")
+def metrics(final: dict[str, Model], checked: dict[str, Checked]) -> dict[str, dict[str, Any]]:
+    return evaluate(final, checked, ROWS, SPLIT, threads=1)
 
 
 def test_candidates_are_these(models: dict[str, Model]) -> None:
@@ -214,14 +222,79 @@ def test_metrics_are_those_of_the_test_window(
     json.dumps(found, allow_nan=False)
 
 
-def test_validation_chooses_by_models_that_have_not_learnt_from_it(models: dict[str, Model]) -> None:
+def test_validation_chooses_by_models_that_have_not_learnt_from_it(
+    models: dict[str, Model], checked: dict[str, Checked], metrics: dict[str, dict[str, Any]]
+) -> None:
     window = WINDOWS.validation
-    found = check(models, window, threads=1)
 
     for name, model in models.items():
         expected = mean_absolute_error(window.volume, model.predict(window.inputs, 1))
-        assert found[name]["mae"] == pytest.approx(expected)
-    assert found["linear"]["to"] == str(SPLIT.validation_to)
+        assert checked[name].errors["mae"] == pytest.approx(expected)
+        assert metrics[name]["validation"] == checked[name].errors
+    assert checked["linear"].errors["to"] == str(SPLIT.validation_to)
+
+
+def ends_by_hand(ratios: Array) -> list[float]:
+    """The tenth and the ninetieth of a hundred, in sorted order and counted in n + 1."""
+    tenth = (len(ratios) + 1) // 10
+    return np.sort(ratios)[[tenth - 1, -tenth]].tolist()
+
+
+@pytest.mark.parametrize("name", SERVABLE)
+def test_ratios_are_those_of_validation_by_a_model_that_has_not_learnt_from_it(
+    models: dict[str, Model], final: dict[str, Model], checked: dict[str, Checked], name: str
+) -> None:
+    window, found = WINDOWS.validation, checked[name].ratios
+    assert found is not None
+    ratios = window.volume / models[name].predict(window.inputs, 1)
+    middle = (window.inputs[:, 0] >= 1e5) & (window.inputs[:, 0] < 1e6)
+    assert (window.inputs[:, 0] < 1e3).sum() == 0
+
+    assert [found.low[3], found.high[3]] == pytest.approx(ends_by_hand(ratios[middle]))
+    assert [found.low[0], found.high[0]] == pytest.approx(ends_by_hand(ratios))
+    if name == "lightgbm_log_ratio":
+        learnt = window.volume / final[name].predict(window.inputs, 1)
+        assert [found.low[0], found.high[0]] != pytest.approx(ends_by_hand(learnt), rel=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_interval_is_measured_with_the_published_model_on_the_test_window(
+    final: dict[str, Model], checked: dict[str, Checked], metrics: dict[str, dict[str, Any]], name: str
+) -> None:
+    found = checked[name].ratios
+    assert (found is not None) == ("interval" in metrics[name]) == (name in SERVABLE)
+    if found:
+        bucket = np.digitize(TEST.inputs[:, 0], [1e3, 1e4, 1e5, 1e6, 1e7])
+        ratio = TEST.volume / final[name].predict(TEST.inputs, 1)
+        inside = (ratio >= found.low[bucket]) & (ratio <= found.high[bucket])
+
+        assert metrics[name]["interval"]["coverage"] == pytest.approx(inside.mean())
+        assert metrics[name]["interval"]["by_liquidity"]["1 M to 10 M"] == pytest.approx(inside[bucket == 4].mean())
+        assert inside.mean() == pytest.approx(0.8, abs=0.04)  # about 1,000 rows: 3 standard errors
+
+
+def test_rows_of_which_nothing_is_predicted_have_no_ratio() -> None:
+    windows = fitting_windows(with_quiet_days(ROWS), SPLIT)
+    window = windows.validation
+    (pair,) = fit(["constant_multiple"], windows, threads=1)
+    found = check(dict([pair]), window, threads=1)["constant_multiple"].ratios
+    assert found is not None
+    traded = window.inputs[:, 0] > 0
+    assert 0 < (~traded).sum() < len(traded)
+    ratios = window.volume[traded] / pair[1].predict(window.inputs[traded], 1)
+
+    low, _ = ends_by_hand(ratios)
+    assert low == found.low[0] == 0  # so all that it may miss is above: a fifth of 101 parts of the rows
+    assert found.high[0] == pytest.approx(np.sort(ratios)[-((len(ratios) + 1) // 5)], rel=0.01)
+
+
+def test_too_few_rows_for_an_interval_are_told(models: dict[str, Model]) -> None:
+    inputs = WINDOWS.validation.inputs.copy()
+    inputs[400:, 0] = 0
+    window = WINDOWS.validation._replace(inputs=inputs)
+
+    with pytest.raises(UserError, match="the validation window has 400 usable rows"):
+        check({"constant_multiple": models["constant_multiple"]}, window, threads=1)
 
 
 def test_the_log_ratio_is_fitted_again_on_both_windows(models: dict[str, Model], final: dict[str, Model]) -> None:
@@ -297,8 +370,8 @@ def test_the_pickle_is_the_model(models: dict[str, Model], name: str) -> None:
     np.testing.assert_array_equal(again.predict(TEST.inputs, 1), models[name].predict(TEST.inputs, 1))
 
 
-def test_too_few_rows_to_measure_on_are_told(models: dict[str, Model]) -> None:
+def test_too_few_rows_to_measure_on_are_told(models: dict[str, Model], checked: dict[str, Checked]) -> None:
     few = ROWS.at(ROWS.days <= SPLIT.validation_to)
 
     with pytest.raises(UserError, match="the test window has 0 usable rows"):
-        evaluate(models, few, SPLIT, threads=1)
+        evaluate(models, checked, few, SPLIT, threads=1)

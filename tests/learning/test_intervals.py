@@ -1,4 +1,4 @@
-"""Margins worked by hand, coverage on rows that were not used, and what holds of any rows."""
+"""Margins and ratios worked by hand, coverage on rows that were not used, and what holds of any rows."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from stock_assets.learning.evaluation import Group
-from stock_assets.learning.intervals import MIN_ROWS, NOMINAL, coverage, margin_of, margins
+from stock_assets.learning.intervals import MIN_ROWS, NOMINAL, Ratios, coverage, margin_of, margins, ratios
 
 LABELS = ("thin", "middle", "liquid")
 
@@ -91,6 +91,66 @@ def test_intervals_that_were_too_narrow_or_too_wide_hold_four_fifths_of_new_rows
     assert held["by_liquidity"] == pytest.approx(dict.fromkeys(LABELS, NOMINAL), abs=0.015)
     assert raw["by_liquidity"]["thin"] < 0.1
     assert raw["by_liquidity"]["liquid"] > 0.82
+
+
+@pytest.mark.parametrize(("rows", "low", "high"), [(100, 10, 91), (101, 10, 92), (250, 25, 226), (8, 1, 8)])
+def test_ratios_by_hand(rows: int, low: int, high: int) -> None:
+    """By rank, of n ratios: at most a tenth of n + 1 lies below or at the low end, nine tenths below or at the high."""
+    actual = np.random.default_rng(6).permutation(np.arange(1.0, rows + 1))
+    found = ratios(np.full(rows, 4.0), actual, one_group(rows))
+
+    assert (found.low.tolist(), found.high.tolist()) == ([low / 4], [high / 4])
+
+
+def test_where_more_than_a_tenth_has_no_trading_the_interval_begins_at_0_and_can_miss_above_only() -> None:
+    actual = np.arange(200.0) - 30
+    found = ratios(np.full(200, 10.0), np.maximum(actual, 0), one_group(200))
+
+    assert (found.low.tolist(), found.high.tolist()) == ([0.0], [13.0])  # rank 161 of 200 has 130 shares
+
+
+def test_a_bucket_with_few_rows_takes_the_ratios_of_all() -> None:
+    rng = np.random.default_rng(1)
+    codes = np.repeat([0, 2, 1], [MIN_ROWS, 5 * MIN_ROWS, MIN_ROWS - 2])
+    predicted = rng.lognormal(8, 2, len(codes))
+    actual = predicted * rng.lognormal(0, np.array([1.0, 9, 0.1])[codes])
+    found = ratios(predicted, actual, Group(codes, (*LABELS, "empty")))
+    by_hand = {
+        label: np.sort((actual / predicted)[rows])[[(len(codes[rows]) + 1) // 10 - 1, -((len(codes[rows]) + 1) // 10)]]
+        for label, rows in {"thin": codes == 0, "liquid": codes == 2, "all": codes >= 0}.items()
+    }
+
+    for place, label in enumerate(("thin", "all", "liquid", "all")):
+        assert [found.low[place], found.high[place]] == pytest.approx(by_hand[label].tolist()), place
+
+
+def test_both_ends_are_multiples_of_the_prediction_by_bucket() -> None:
+    found = Ratios(np.array([0.0, 0.5, 0.9]), np.array([7.0, 2, 1.25]))
+    low, high = found.ends(np.array([10.0, 100, 1000, 0]), Group(np.array([0, 2, 1, 1]), LABELS))
+
+    assert low.tolist() == [0, 90, 500, 0]
+    assert high.tolist() == [70, 125, 2000, 0]
+
+
+def test_ratios_of_some_rows_hold_four_fifths_of_others() -> None:
+    """Each bucket has errors of its own size, skewed and around a median of its own; half of the rows are new."""
+    rng = np.random.default_rng(3)
+    rows = 40_000
+    codes = rng.integers(0, 3, rows)
+    predicted = rng.lognormal(8, 3, rows)
+    actual = predicted * rng.gamma(np.array([0.5, 2, 20])[codes], np.array([3, 0.3, 0.06])[codes])
+    known = np.arange(rows) % 2 == 0
+    old, new = Group(codes[known], LABELS), Group(codes[~known], LABELS)
+
+    found = ratios(predicted[known], actual[known], old)
+    pooled = Ratios(*(np.repeat(end, 3) for end in ratios(predicted[known], actual[known], one_group(rows // 2))))
+    held = coverage(*found.ends(predicted[~known], new), actual[~known], new)
+    alike = coverage(*pooled.ends(predicted[~known], new), actual[~known], new)
+
+    assert held["coverage"] == pytest.approx(NOMINAL, abs=0.01)
+    assert held["by_liquidity"] == pytest.approx(dict.fromkeys(LABELS, NOMINAL), abs=0.02)
+    assert alike["by_liquidity"]["thin"] < 0.7
+    assert alike["by_liquidity"]["liquid"] > 0.95
 
 
 def test_coverage_by_hand() -> None:
