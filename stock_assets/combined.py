@@ -4,6 +4,8 @@ The caller brings the DuckDB connection; what is published here is renamed into 
 """
 
 import glob
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -14,10 +16,10 @@ from stock_assets.errors import UserError
 from stock_assets.ingest.inspection import changed_since
 from stock_assets.ingest.snapshot import Changes, Manifest
 from stock_assets.layout import LETTERS, Layout
-from stock_assets.provenance import Stale, data_version
-from stock_assets.publishing import Report
+from stock_assets.provenance import Stale, data_version, read_made_from
+from stock_assets.publishing import Report, Stage
 from stock_assets.restatements import find_restatements
-from stock_assets.statements import recipe, run
+from stock_assets.statements import recipe, run, sql
 
 
 class Totals(NamedTuple):
@@ -98,6 +100,16 @@ def export_combined(
         if made_from := stale[letter].made_from:
             report(f"letter {letter}: writing Parquet")
             run(connection, "export_combined", letter=letter, path=str(path), made_from=made_from)
+
+
+def export_symbols(connection: DuckDBPyConnection, layout: Layout, stage: Stage, source: str) -> None:
+    """Write the symbols of the tables, which a kind of source gave, unless the file that is there has just these."""
+    facts = {"data_version": published_version(connection), "source": source}
+    statement = hashlib.sha256(sql("models/symbols_export").encode()).hexdigest()[:16]
+    made_from = json.dumps(facts | {"statement": statement})
+    if read_made_from(connection, layout.symbols) != made_from:
+        path = stage(layout.symbols)
+        run(connection, "models/symbols_export", path=str(path), made_from=made_from, **facts)
 
 
 def read_totals(connection: DuckDBPyConnection) -> Totals:

@@ -67,6 +67,11 @@ class Layout:
         return self.data_dir / "logs" / "pipeline.jsonl"
 
     @property
+    def predictions_log(self) -> Path:
+        """What the service was asked and answered, if it keeps that."""
+        return self.data_dir / "logs" / "predictions"
+
+    @property
     def lock(self) -> Path:
         return self.data_dir / "run.lock"
 
@@ -78,10 +83,14 @@ class Layout:
     def quarantine(self) -> Path:
         return self.data_dir / "lake" / "quarantine" / "part-0.parquet"
 
+    @property
+    def symbols(self) -> Path:
+        return self.data_dir / "lake" / "symbols" / "part-0.parquet"
+
     def restatements(self, before: str, after: str) -> Path:
         """What one snapshot restated of another one, given by their versions."""
         return self.data_dir / "lake" / "restatements" / f"{before}-{after}.parquet"
 
-    def next_day(self, name: Literal["forecasts", "backtest"]) -> Path:
-        """What the next-day model said: of the next session, or of the test window."""
+    def next_day(self, name: Literal["forecasts", "explanations", "backtest"]) -> Path:
+        """What the next-day model said: of the next session, why, or of the test window."""
         return self.data_dir / "lake" / f"next_day_{name}" / "part-0.parquet"

@@ -12,7 +12,7 @@ import duckdb
 import hypothesis
 import pytest
 
-from stock_assets.combined import Totals, export_combined, read_totals, update_combined
+from stock_assets.combined import Totals, export_combined, export_symbols, read_totals, update_combined
 from stock_assets.features import update_features
 from stock_assets.ingest.inspection import inspect
 from stock_assets.ingest.snapshot import Manifest, compare, write_manifest
@@ -86,6 +86,7 @@ def build_tables(layout: Layout, manifest: Manifest) -> Totals:
         with staging() as stage:
             copies = {letter: stage(layout.parquet("combined", letter)) for letter in stale}
             export_combined(connection, stale, copies, _silent)
+            export_symbols(connection, layout, stage, manifest.source)
         stale = stale_letters(connection, layout, "features", LETTERS)
         with staging() as stage:
             copies = {letter: stage(layout.parquet("features", letter)) for letter in stale}

@@ -34,5 +34,7 @@ def test_places_are_those_of_the_data_contract() -> None:
     assert layout.database == Path("data/market.duckdb")
     assert layout.parquet("combined", "0").parent == Path("data/lake/combined/letter=0")
     assert layout.parquet("features", "Z").parent == Path("data/lake/features/letter=Z")
+    assert layout.symbols == Path("data/lake/symbols/part-0.parquet")
+    assert layout.next_day("explanations") == Path("data/lake/next_day_explanations/part-0.parquet")
     assert layout.models == Path("data/models")
     assert layout.dagster_home == Path("data/dagster")

@@ -50,7 +50,8 @@ def published(data_dir: Path) -> tuple[Any, ...]:
     """All that is published, but for when and in which order it was written."""
     database = data_dir / "market.duckdb"
     tables = [table_hash(database, table) for table in ("combined", "features", "quarantine", "source_files")]
-    return (*tables, digests(data_dir, "lake/combined/*/*"), digests(data_dir, "lake/features/*/*"))
+    files = ("lake/combined/*/*", "lake/features/*/*", "lake/symbols/*")
+    return (*tables, *(digests(data_dir, pattern) for pattern in files))
 
 
 def from_nothing(root: Path, data_dir: Path) -> tuple[Any, ...]:
@@ -191,7 +192,13 @@ def _damage(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [_lose, _damage])
 @pytest.mark.parametrize(
-    "name", ["market.duckdb", "lake/combined/letter=B/part-0.parquet", "lake/features/letter=B/part-0.parquet"]
+    "name",
+    [
+        "market.duckdb",
+        "lake/combined/letter=B/part-0.parquet",
+        "lake/features/letter=B/part-0.parquet",
+        "lake/symbols/part-0.parquet",
+    ],
 )
 def test_what_is_lost_or_damaged_is_made_again(market: Path, harm: Callable[[Path], None], name: str) -> None:
     before = published(market / "data")

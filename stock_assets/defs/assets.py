@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from stock_assets.combined import export_combined, published_version, read_totals, update_combined
+from stock_assets.combined import export_combined, export_symbols, published_version, read_totals, update_combined
 from stock_assets.contract import COMBINED_COLUMNS, FEATURE_COLUMNS, LETTER_COLUMN
 from stock_assets.defs.checks import blocking_results, check_results, check_specs, warning_counts
 from stock_assets.defs.partitions import letter_metadata, letters
@@ -70,7 +70,8 @@ def combined(
     `market.duckdb` also holds `quarantine` (what was not loaded: file, line or key, reason), `source_files` (every
     file with its rows read, kept and quarantined), `restatements` (what the last refresh changed of rows that were
     there: also in `lake/restatements`, a file for each refresh) and the view `features`. `lake/combined/letter=*` has
-    the table as Parquet. Only files that changed since the last run are read, and only their letters are written.
+    the table as Parquet, `lake/symbols` its symbols with their names and days. Only files that changed since the last
+    run are read, and only their letters are written.
     """
     with writing(context) as settings:
         layout = Layout(settings.data_dir)
@@ -89,6 +90,7 @@ def combined(
             stale = stale_letters(connection, layout, "combined", LETTERS)
             copies = {letter: stage(layout.parquet("combined", letter)) for letter in stale}
             export_combined(connection, stale, copies, context.log.info)
+            export_symbols(connection, layout, stage, manifest.source)
             totals = read_totals(connection)
     yield dg.MaterializeResult(
         metadata=totals._asdict()

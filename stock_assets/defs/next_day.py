@@ -137,8 +137,8 @@ def next_day_forecasts(context: dg.AssetExecutionContext, database: MarketDataba
     """The forecast of each symbol's next session by the promoted model, with its interval and the baselines.
 
     `lake/next_day_forecasts`: one row per symbol, in shares; `as_of` is the day that it is forecast from, the last one
-    that the symbol has, and `forecast_for` the next session of the New York Stock Exchange after it. Without a promoted
-    model nothing is made.
+    that the symbol has, and `forecast_for` the next session of the New York Stock Exchange after it.
+    `lake/next_day_explanations` has what each input did to it. Without a promoted model nothing is made.
     """
     with writing(context) as settings, database.published() as connection:
         try:

@@ -92,6 +92,18 @@ class Forecast(NamedTuple):
     high: Array
 
 
+class Explanation(NamedTuple):
+    """Why n point forecasts are what they are: 1 + forecast = (1 + level) * exp(the sum of its contributions).
+
+    `level` (n,): the forecast if no input said anything, in shares. Where nothing is traded it may lie a fraction of a
+    share below 0, and the forecast, which does not, be above what the sum gives. `contributions` (n, k): SHAP values of
+    the inputs, in log of 1 + shares.
+    """
+
+    level: Array
+    contributions: Array
+
+
 def fit(
     training: NextDayRows, validation: NextDayRows, names: Sequence[str], parameters: Mapping[str, Any], threads: int
 ) -> "Booster":
@@ -150,3 +162,9 @@ def forecast(boosters: NextDayBoosters, margins: dict[str, float], rows: NextDay
     margin = margin_of(margins, rows.buckets())
     logs = (point, np.minimum(low - margin, point), np.maximum(high + margin, point))
     return Forecast(*(np.maximum(np.expm1(values), 0) for values in logs))
+
+
+def explain(booster: "Booster", rows: NextDayRows, threads: int) -> Explanation:
+    """What each input does to the point forecasts of these rows, by LightGBM's own SHAP values."""
+    found = np.asarray(booster.predict(rows.inputs, num_threads=threads, pred_contrib=True))
+    return Explanation(np.expm1(rows.offset + found[:, -1]), found[:, :-1])

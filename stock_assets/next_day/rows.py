@@ -166,8 +166,11 @@ def at(picked: Picked, chosen: NDArray[Any]) -> Picked:
 
 def joined(picked: Iterable[Picked]) -> NextDayRows:
     """The rows of all letters, in their order."""
-    rows = [letter.rows for letter in picked]
-    return NextDayRows._make(np.concatenate(values) for values in zip(*rows, strict=True))
+    return stacked(letter.rows for letter in picked)
+
+
+def stacked(parts: Iterable[NextDayRows]) -> NextDayRows:
+    return NextDayRows._make(np.concatenate(values) for values in zip(*parts, strict=True))
 
 
 def _wanted_days(market: Market, windows: Sequence[Window]) -> Table:

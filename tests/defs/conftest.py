@@ -26,7 +26,7 @@ def copied(refreshed: Refreshed, tmp_path: Path) -> Path:
 @pytest.fixture
 def unchanged(copied: Path) -> Iterator[None]:
     """Whatever the test does, nothing that is published changes."""
-    published = ("lake/*/*/*.parquet", "lake/quarantine/*", "market.duckdb", "models/*/latest.json")
+    published = ("lake/*/*/*.parquet", "lake/quarantine/*", "lake/symbols/*", "market.duckdb", "models/*/latest.json")
     before = [digests(copied, pattern) for pattern in published]
     assert all(before)
     yield

@@ -168,6 +168,7 @@ def test_the_promoted_version_is_on_disk(refreshed: Refreshed) -> None:
     manifest, _ = registry.verify(refreshed.models, pointer)
     assert values["promoted"]
     assert values["skill"] > 0
+    assert values["coverage"] == manifest["interval"]["coverage"]
     assert pointer.version == values["version"] == manifest["version"]
     assert (pointer.asset_key, pointer.run_id) == ("volume_model", refreshed.result.run_id)
     assert manifest["run_id"] == refreshed.result.run_id

@@ -11,6 +11,7 @@ from stock_assets.learning.next_day import (
     NextDayBoosters,
     NextDayRows,
     as_published,
+    explain,
     fit,
     fit_quantile,
     forecast,
@@ -153,6 +154,32 @@ def test_a_forecast_is_what_the_boosters_say(boosters: NextDayBoosters) -> None:
         found.low, np.maximum(np.exp(np.minimum(low - margin, point)) - 1, 0), rtol=1e-9, atol=1e-9
     )
     np.testing.assert_allclose(found.high, np.maximum(np.exp(np.maximum(high + margin, point)) - 1, 0), rtol=1e-9)
+
+
+def test_a_forecast_is_its_level_and_what_the_inputs_did_to_it(boosters: NextDayBoosters) -> None:
+    level, contributions = explain(boosters.point, NEW, 1)
+    found = forecast(boosters, MARGINS, NEW, 1).point
+
+    assert contributions.shape == NEW.inputs.shape
+    assert (level < found).any()
+    np.testing.assert_allclose(
+        np.maximum((1 + level) * np.exp(contributions.sum(axis=1)) - 1, 0), found, rtol=1e-9, atol=1e-9
+    )
+    np.testing.assert_allclose(np.log1p(level) - NEW.offset, np.log1p(level[0]) - NEW.offset[0], atol=1e-9)
+
+
+def test_contributions_are_shapley_values_by_their_definition() -> None:
+    """A tree of two inputs, by hand: an unknown one is averaged over the rows of each branch."""
+    inputs = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 50, dtype=np.float32)
+    label = np.where(inputs[:, 0] > 0, np.where(inputs[:, 1] > 0, 8.0, 4.0), 0.0)
+    small = {"objective": "l2", "learning_rate": 1, "num_leaves": 3, "min_data_in_leaf": 1, "boost_from_average": False}
+    booster = lightgbm.train(small | {"verbosity": -1, "num_threads": 1}, lightgbm.Dataset(inputs, label), 1)
+    rows = synthetic(1, 4)._replace(inputs=inputs[:4], offset=np.full(4, 2.0))
+    level, contributions = explain(booster, rows, 1)
+
+    # Without any input 3; of the first alone 0 or 6; of the second alone 2 or 4.
+    np.testing.assert_allclose(level, np.exp(2.0 + 3) - 1)
+    np.testing.assert_allclose(contributions, [[-2.5, -0.5], [-3.5, 0.5], [2.5, -1.5], [3.5, 1.5]], atol=1e-9)
 
 
 @pytest.mark.parametrize("margin", [-5.0, 0.0, 5.0])

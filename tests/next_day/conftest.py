@@ -1,10 +1,14 @@
-"""One market and its model, made once; tests only read them."""
+"""One market, its model and its forecasts, made once; tests only read them."""
+
+import shutil
+from pathlib import Path
 
 import pytest
 
 from stock_assets.layout import Layout
+from stock_assets.next_day.forecasts import Published
 from stock_assets.versions import Trained
-from tests.next_day.markets import build, make, quicken, usual_market
+from tests.next_day.markets import build, forecast, make, quicken, usual_market
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +29,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Layout, Trained]:
     with pytest.MonkeyPatch.context() as patch:
         quicken(patch, draws=True)
         return layout, make(layout)
+
+
+@pytest.fixture
+def own(trained: tuple[Layout, Trained], tmp_path: Path) -> Layout:
+    """A copy of that data folder, for the test alone."""
+    shutil.copytree(trained[0].data_dir.parent, tmp_path / "own")
+    return Layout(tmp_path / "own" / "data")
+
+
+@pytest.fixture(scope="session")
+def made(trained: tuple[Layout, Trained], tmp_path_factory: pytest.TempPathFactory) -> tuple[Layout, Published]:
+    """Another copy, with the forecasts of the model."""
+    root = tmp_path_factory.mktemp("forecast") / "own"
+    shutil.copytree(trained[0].data_dir.parent, root)
+    layout = Layout(root / "data")
+    return layout, forecast(layout)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import numpy as np
@@ -16,6 +16,7 @@ from stock_assets.ingest.snapshot import compare
 from stock_assets.layout import LETTERS, PRICE_COLUMNS, Layout
 from stock_assets.learning import next_day as learning
 from stock_assets.next_day import model
+from stock_assets.next_day.forecasts import Published, make_forecasts
 from stock_assets.next_day.rows import Picked, Source, joined, open_source
 from stock_assets.pictures import Picture
 from stock_assets.provenance import stale_letters
@@ -112,6 +113,18 @@ def make(layout: Layout, **settings: Any) -> Trained:
     chosen = Settings(**{"data_dir": layout.data_dir, "threads": 1, **settings})
     with open_database(layout) as connection:
         return model.make_next_day_model(connection, chosen, "the/asset", "a-run", _silent)
+
+
+def forecast(layout: Layout, threads: int = 1) -> Published:
+    """What the asset `next_day_forecasts` does."""
+    with open_database(layout) as connection:
+        return make_forecasts(connection, layout, threads)
+
+
+def read(layout: Layout, name: Literal["forecasts", "explanations"] = "forecasts") -> pd.DataFrame:
+    """All published rows of one of its files."""
+    with duckdb.connect() as connection:
+        return connection.execute("FROM read_parquet($path)", {"path": str(layout.next_day(name))}).df()
 
 
 def quicken(patch: pytest.MonkeyPatch, *, draws: bool = False) -> None:

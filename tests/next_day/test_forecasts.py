@@ -15,41 +15,27 @@ from stock_assets.errors import UserError
 from stock_assets.layout import Layout
 from stock_assets.learning.evaluation import LIQUIDITY_EDGES, LIQUIDITY_LABELS
 from stock_assets.next_day import forecasts
-from stock_assets.next_day.forecasts import Published, make_forecasts
+from stock_assets.next_day.forecasts import Published
 from stock_assets.next_day.rows import INPUTS, joined, read_last_rows
+from stock_assets.statements import run
 from stock_assets.versions import Trained
-from tests.conftest import open_database
 from tests.helpers import litter
-from tests.next_day.markets import build, load, make, prices, publish_features, read_features, source_of, write_frames
+from tests.next_day.markets import (
+    build,
+    forecast,
+    load,
+    make,
+    prices,
+    publish_features,
+    read,
+    read_features,
+    source_of,
+    write_frames,
+)
 
 Known = tuple[Layout, Trained]
 BASELINES = ["last", "mean_5", "mean_20", "mean_30", "ewma", "har"]
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick")]
-
-
-def forecast(layout: Layout, threads: int = 1) -> Published:
-    """What the asset does."""
-    with open_database(layout) as connection:
-        return make_forecasts(connection, layout, threads)
-
-
-def read(layout: Layout) -> pd.DataFrame:
-    with duckdb.connect() as connection:
-        return connection.execute("FROM read_parquet($path)", {"path": str(layout.next_day("forecasts"))}).df()
-
-
-@pytest.fixture
-def own(trained: Known, tmp_path: Path) -> Layout:
-    shutil.copytree(trained[0].data_dir.parent, tmp_path / "own")
-    return Layout(tmp_path / "own" / "data")
-
-
-@pytest.fixture(scope="module")
-def made(trained: Known, tmp_path_factory: pytest.TempPathFactory) -> tuple[Layout, Published]:
-    root = tmp_path_factory.mktemp("forecast") / "own"
-    shutil.copytree(trained[0].data_dir.parent, root)
-    layout = Layout(root / "data")
-    return layout, forecast(layout)
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +157,7 @@ def test_they_repeat_with_any_number_of_threads(made: tuple[Layout, Published], 
     forecast(own, threads)
 
     assert own.next_day("forecasts").read_bytes() == made[0].next_day("forecasts").read_bytes()
+    assert own.next_day("explanations").read_bytes() == made[0].next_day("explanations").read_bytes()
 
 
 def test_a_symbol_that_is_never_traded_gets_finite_forecasts(own: Layout) -> None:
@@ -238,20 +225,23 @@ def test_features_without_enough_history_are_refused(own: Layout, tmp_path: Path
         forecast(young)
 
 
-def test_an_interrupted_write_leaves_the_old_file(own: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stopped_at", ["models/next_day_export_forecasts", "models/next_day_export_explanations"])
+def test_an_interrupted_write_leaves_the_old_files(
+    own: Layout, monkeypatch: pytest.MonkeyPatch, stopped_at: str
+) -> None:
     forecast(own)
-    path = own.next_day("forecasts")
-    before = path.read_bytes()
-    run = forecasts.run
+    paths = [own.next_day("forecasts"), own.next_day("explanations")]
+    before = [path.read_bytes() for path in paths]
 
     def write_and_stop(connection: Any, name: str, **parameters: Any) -> None:
-        run(connection, name, **parameters)
-        raise KeyboardInterrupt
+        run(connection, name, **parameters | {"version": "another"})
+        if name == stopped_at:
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(forecasts, "run", write_and_stop)
     with pytest.raises(KeyboardInterrupt):
         forecast(own)
-    assert path.read_bytes() == before
+    assert [path.read_bytes() for path in paths] == before
     assert litter(own.data_dir) == []
 
 
