@@ -33,8 +33,13 @@ class Answers(NamedTuple):
             volume=int(self.volumes[row]),
             low=None if self.low is None else int(self.low[row]),
             high=None if self.high is None else int(self.high[row]),
-            warnings=[f"{name} is outside the range of training" for name, rows in self.outside.items() if rows[row]],
+            warnings=[warning(name) for name, rows in self.outside.items() if rows[row]],
         )
+
+
+def warning(name: str) -> str:
+    """What is said of a row whose input of that name is outside the range of training."""
+    return f"{name} is outside the range of training"
 
 
 def answer(model: LoadedModel, inputs: Array) -> Answers:
