@@ -1,13 +1,18 @@
 """`python -m serving`: the service under uvicorn, on the address of the settings."""
 
+import math
 import os
 import sys
 import tempfile
+from functools import partial
+from typing import Any
 
 import uvicorn
 
 from serving.logs import LOGGING
 from serving.metrics import FOLDER
+from serving.protection import Protection
+from serving.server import BoundedProtocol
 from stock_assets.errors import UserError
 from stock_assets.ports import port_problem
 from stock_assets.settings import Settings, load_settings
@@ -17,6 +22,7 @@ def main() -> int:
     """Serve until interrupted. Gives 2 for wrong settings and 1 for an address that cannot be used."""
     try:
         settings = load_settings()
+        Protection.of(settings)  # here, since uvicorn would start a worker that ends at once again and again
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -24,6 +30,8 @@ def main() -> int:
     if problem := port_problem(settings.host, settings.serving_port):
         print(problem, file=sys.stderr)
         return 1
+    # Arrow's own allocator keeps what each thread once read, tens of megabytes a worker.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     with tempfile.TemporaryDirectory(prefix="serving-metrics-") as folder:
         if settings.serving_workers > 1:
             os.environ[FOLDER] = folder
@@ -32,11 +40,15 @@ def main() -> int:
 
 
 def _serve(settings: Settings) -> None:
+    protocol: Any = partial(BoundedProtocol, seconds=settings.request_seconds)
     uvicorn.run(
         "serving.app:app",
         host=settings.host,
         port=settings.serving_port,
         workers=settings.serving_workers,
+        http=protocol,
+        ws="none",
+        timeout_graceful_shutdown=math.ceil(settings.request_seconds),
         access_log=False,  # ours has the request's id
         server_header=False,
         log_config=LOGGING,

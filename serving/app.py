@@ -4,16 +4,21 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from serving.catalogue import Catalogue
 from serving.gate import Gate
 from serving.logs import AccessLog
+from serving.market import add_market
+from serving.openapi import describe
+from serving.protection import Protection
 from serving.recording import Recorder
-from serving.routes import health, predict
-from serving.security import Guard
+from serving.routes import batch, forecasts, health, metrics, mlflow, models, page, predict, symbols, v2
+from serving.security import BodyLimit, Guard, cors
 from serving.store import ModelStore, logger
 from stock_assets.errors import UserError
 from stock_assets.layout import Layout
@@ -29,7 +34,10 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(store.refresh)
-        async with _in_background(reloading=store.follow(settings.reload_seconds), access_log=access_log.flush_often()):
+        background = _in_background(
+            reloading=store.follow(settings.reload_seconds), access_log=access_log.flush_often()
+        )
+        async with recorder.at_work(settings, store), background:
             yield
 
     app = FastAPIOffline(
@@ -39,11 +47,27 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.store, app.state.recorder = store, recorder
-    app.router.routes.append(predict.FastPredict(store, recorder))
-    for routes in (predict, health):
+    app.state.max_rows = settings.max_rows
+    app.router.routes.insert(0, predict.FastPredict(store, recorder))  # before those of the docs, which cost it a tenth
+    add_market(app, Layout(settings.data_dir))
+    app.state.catalogue = Catalogue(Layout(settings.data_dir).models)
+    page.add_page(app, Layout(settings.data_dir))
+    for routes in (predict, batch, health, metrics, symbols, forecasts, models, page, v2, mlflow):
         app.include_router(routes.router)
-    app.add_middleware(Gate, guard=Guard(), access_log=access_log, seconds=settings.request_seconds)
+    _protect(app, settings, access_log)
     return app
+
+
+def _protect(app: FastAPI, settings: Settings, access_log: AccessLog) -> None:
+    """Put around the application what a request passes before it, the innermost first."""
+    protection = Protection.of(settings)
+    app.add_middleware(BodyLimit, megabytes=settings.max_body_mb)
+    if protection.keys or protection.limit:
+        app.add_middleware(Guard, protection=protection)
+    app.add_middleware(
+        Gate, cors=partial(cors, origins=protection.origins), access_log=access_log, seconds=settings.request_seconds
+    )
+    describe(app, protection)
 
 
 @asynccontextmanager

@@ -1,11 +1,13 @@
 """The service's log: one JSON object a line on standard error, for events and for requests alike."""
 
 import asyncio
-import json
 import sys
 import time
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii as quoted  # what json.dumps does with a text, in a tenth of the time
 from typing import Any
+
+from pythonjsonlogger.core import RESERVED_ATTRS
 
 LOGGING: dict[str, Any] = {
     "version": 1,
@@ -16,15 +18,19 @@ LOGGING: dict[str, Any] = {
             "fmt": ["levelname", "name", "message"],
             "rename_fields": {"levelname": "level", "name": "logger", "exc_info": "exception"},
             "timestamp": "time",
+            # The message once more, with the colours of a terminal, is uvicorn's own.
+            "reserved_attrs": [*RESERVED_ATTRS, "color_message"],
         }
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
     "loggers": {"uvicorn": {"handlers": ["stderr"], "level": "INFO", "propagate": False}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
 }
 """For uvicorn's `log_config`."""
 
 FLUSH_SECONDS = 0.2
 FULL = 1000
+LONGEST_PATH = 500
 
 
 class AccessLog:
@@ -35,10 +41,10 @@ class AccessLog:
         self._second, self._stamp = 0, ""
 
     def add(self, request_id: str, method: str, path: str, status: int, seconds: float) -> None:
-        """`path` without the query. What a client chose is escaped."""
+        """`path` without the query. What a client chose is escaped, and cut where it is long."""
         self._lines.append(
             f'{{"time": "{self._now()}", "logger": "access", "request_id": "{request_id}", '
-            f'"method": {json.dumps(method)}, "path": {json.dumps(path)}, '
+            f'"method": {quoted(method)}, "path": {quoted(path[:LONGEST_PATH])}, '
             f'"status": {status}, "ms": {seconds * 1000:.2f}}}\n'
         )
         if len(self._lines) >= FULL:

@@ -26,6 +26,7 @@ class ModelStore:
     def __init__(self, folder: Path) -> None:
         self.model: LoadedModel | None = None
         self.problem: str | None = None
+        self.name = folder.name
         self._folder = folder
         self._pointer = folder / "latest.json"
         self._settled: tuple[int, ...] | None = None

@@ -1,12 +1,16 @@
 """The command line `stock-assets`: argument parsing and what is printed; Dagster is loaded only to run something."""
 
+import json
 import signal
 import sys
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from stock_assets.api_keys import new_key
 from stock_assets.errors import UserError
 from stock_assets.layout import LETTERS
 from stock_assets.models_cli import models
@@ -57,6 +61,48 @@ def dev() -> None:
     from stock_assets.dev import serve_all  # noqa: PLC0415
 
     raise typer.Exit(serve_all(load_settings()))
+
+
+@app.command()
+def replay(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Logs, or folders of logs. Default: logs/predictions of the data folder."),
+    ] = None,
+    *,
+    version: Annotated[
+        str | None,
+        typer.Option(help="A version of volume_model. Default: check that each logged one answers the same."),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Another one to hold it against. Default: the logged answers.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="How many, of the newest.")] = 10_000_000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Ask a version of the volume model what the service was asked before, and compare the answers."""
+    from stock_assets import replay as replaying  # noqa: PLC0415 - numpy, pyarrow and LightGBM are of no use elsewhere
+
+    if against and not version:
+        raise UserError("--against goes with --version: name the version that is held against it")
+    settings = load_settings()
+    log = replaying.read_log(replaying.log_files(settings, files or []), rows)
+    if version:
+        found = [replaying.replay(settings, log, version, against)]
+    else:
+        found = list(replaying.verify(settings, log, partial(print, file=sys.stderr)))
+    if as_json:
+        print(json.dumps([replaying.facts(one) for one in found], indent=1, allow_nan=False))
+    else:
+        Console().print(*(part for one in found for part in replaying.told(one)), sep="\n")
+    if not version and any(one.changed for one in found):
+        raise UserError("logged answers are not those of their versions: these, or LightGBM, are not what they were")
+
+
+@app.command("api-key")
+def api_key() -> None:
+    """Print a new key of the service for a client, and the line with its hash for STOCK_ASSETS_API_KEYS."""
+    print(*new_key(), sep="\n")
 
 
 def parse_letters(text: str) -> tuple[str, str]:

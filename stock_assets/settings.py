@@ -119,8 +119,8 @@ class Settings(BaseSettings):
     max_rows: int = Field(1_000_000, ge=1, description="Most rows that the service predicts in one request.")
     api_keys: SecretStr | None = Field(
         None,
-        description="Keys that the service asks for, separated by commas: each a key, `sha256:` and its hash, or `@` and "
-        "a file with one a line. Unset: it asks for none.",
+        description="Keys that the service asks for, separated by commas: each a key, `sha256:` and its hash, or `@` "
+        "and a file with one a line. Unset: it asks for none.",
     )
     rate_limit: str | None = Field(
         None, description="Requests a client may make of each worker, such as `100/minute` or `20/second`. Unset: any."

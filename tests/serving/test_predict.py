@@ -81,11 +81,11 @@ def test_every_text_gets_an_answer(good_client: TestClient, volume: str, price: 
 def test_the_api_description_names_every_answer(good_client: TestClient) -> None:
     paths = good_client.get("/openapi.json").json()["paths"]
     predict = paths["/predict"]["get"]
-    assert set(predict["responses"]) == {"200", "404", "409", "422", "503"}
+    assert set(predict["responses"]) == {"200", "404", "409", "422", "503", "504"}
     assert "X-Model-Version" in predict["responses"]["200"]["headers"]
     assert predict["responses"]["200"]["content"]["application/json"]["schema"]["type"] == "integer"
     assert [p["name"] for p in predict["parameters"] if p["required"]] == list(QUESTION)
-    assert set(paths["/health/ready"]["get"]["responses"]) == {"200", "503"}
+    assert set(paths["/health/ready"]["get"]["responses"]) == {"200", "503", "504"}
 
 
 def _parameters(volume: float, price: float) -> dict[str, str]:
