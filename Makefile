@@ -4,10 +4,10 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run dev serve doctor test test-slow check format bench lock clean
+.PHONY: help run dev serve doctor test test-slow check format bench bench-serving lock clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/run ## Raw files to tables, features and a trained model, in one Dagster run
 	$(BIN)/stock-assets run
@@ -40,6 +40,10 @@ format: .venv/dev ## Format the code and mend what the linter can
 bench: .venv/dev ## Time a full-size run beside hand-written scripts, and refreshes of a few files (about 15 minutes)
 	$(BIN)/python -m benchmarks.full_size
 	$(BIN)/python -m benchmarks.refresh
+
+bench-serving: .venv/dev ## Time the service beside FastAPI's ceiling and the published sample, and promote under load (about 5 minutes)
+	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.promotions
 
 lock: .venv/dev ## Resolve the locked requirements anew from pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) --group build -o requirements.lock pyproject.toml
