@@ -81,6 +81,19 @@ class MarketDatabase(DuckDBResource):
             connection.close()
 
 
+class CryptoDatabase(MarketDatabase):
+    """The same on the file of the crypto pipeline."""
+
+    @contextmanager
+    def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-only connection to `crypto.duckdb`. Raises `UserError` before there is one."""
+        path = Layout(load_settings().data_dir).crypto_database
+        if not path.exists():
+            raise UserError(f"{path} is missing: materialize crypto_prices first")
+        with self._connect(str(path), read_only=True) as connection:
+            yield connection
+
+
 def published_snapshot(database: MarketDatabase, report: Report) -> dict[str, str] | None:
     """Fingerprints by file of the published tables; None where there are none that a refresh can go on from."""
     path = Layout(load_settings().data_dir).database
