@@ -72,7 +72,7 @@ class LinearRaw(NamedTuple):
         predicted = np.full(len(rows.days), np.nan)
         for asset, places in rows.by_asset().items():
             if asset in self.lines:
-                predicted[places] = self.lines[asset](rows.at(places))
+                predicted[places] = np.maximum(self.lines[asset](rows.at(places)), 0)  # as no price is negative
         return predicted
 
     def text(self) -> str:

@@ -1,5 +1,6 @@
 """The card of the model of the next day's price, and its picture."""
 
+from collections.abc import Callable
 from typing import Any
 
 from stock_assets import pictures
@@ -60,15 +61,20 @@ def _table(asset: str, scores: dict[str, dict[str, Any]]) -> Table:
             name,
             f"{found['mae']:.5g}",
             f"{found['rmse']:.5g}",
-            signed_percent(found["skill"]),
-            "{} ({} to {})".format(*(percent(found["direction"][part]) for part in ("share", "low", "high"))),
+            "" if name == RANDOM_WALK else _with_interval(signed_percent, found["skill"], *found["skill_interval"]),
+            _with_interval(percent, *(found["direction"][part] for part in ("share", "low", "high"))),
         )
         for name, found in scores.items()
     ]
     days = scores[RANDOM_WALK]["rows"]
     note = (
         f"{days} days of the test window, MAE and RMSE in the unit of the prices. `{RANDOM_WALK}` is today's price; "
-        "its direction is that of who always says up. Directions with Wilson's 95 % interval, of the days that moved."
+        "its direction is that of who always says up. 95 % intervals: of the skill by blocks of 20 "
+        "days, of the direction by Wilson, of the days that moved."
     )
     header = ("", "MAE", "RMSE", "saves of the MAE of random_walk", "direction told")
     return Table(f"Prices of {asset}", header, rows, note)
+
+
+def _with_interval(form: Callable[[float], str], value: float, low: float, high: float) -> str:
+    return f"{form(value)} ({form(low)} to {form(high)})"

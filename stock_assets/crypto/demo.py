@@ -27,8 +27,8 @@ def write_assets(folder: Path, seed: int) -> None:
 def _lines(first_price: float, rng: Generator) -> list[str]:
     from scipy.signal import lfilter  # noqa: PLC0415 - half a second that only the demo should wait
 
-    turmoil = lfilter([1], [1, -0.97], 0.08 * rng.standard_normal(DAYS))
-    returns = 0.035 * np.exp(turmoil) * rng.standard_t(5, DAYS) * 0.6**0.5
+    turmoil = lfilter([1], [1, -0.97], 0.12 * rng.standard_normal(DAYS))
+    returns = 0.03 * np.exp(turmoil) * rng.standard_t(5, DAYS) * 0.6**0.5
     price = first_price * np.exp(np.cumsum(returns) - returns[0])
     supply = 1e9 * (1 + np.arange(DAYS) / DAYS)
     flow = lfilter([1], [1, -0.9], 0.2 * rng.standard_normal(DAYS))

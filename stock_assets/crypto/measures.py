@@ -7,7 +7,7 @@ import numpy as np
 
 from stock_assets.crypto.rows import PriceRows
 from stock_assets.learning.evaluation import measure, years
-from stock_assets.learning.metrics import Array, skill
+from stock_assets.learning.metrics import Array
 
 RANDOM_WALK = "random_walk"
 """The baseline that decides: the price of today."""
@@ -72,22 +72,19 @@ def direction(rows: PriceRows, predicted: Array) -> dict[str, float]:
 
 def _in_prices(rows: PriceRows, predicted: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
     """Of one asset: MAE and RMSE in the unit of its prices, for the random walk and each candidate."""
-    errors = {RANDOM_WALK: rows.price} | dict(predicted)
-    walk = _mae(rows, rows.price)
-    return {
-        name: {
+    walk = {RANDOM_WALK: rows.price}
+    found = {}
+    for name, prices in (walk | dict(predicted)).items():
+        scores = measure(rows.days, rows.next_price, prices, walk, {})
+        found[name] = {
             "rows": len(rows.days),
-            "mae": _mae(rows, prices),
-            "rmse": float(np.mean((prices - rows.next_price) ** 2) ** 0.5),
-            "skill": skill(_mae(rows, prices), walk),
+            "mae": scores["test"]["mae"],
+            "rmse": scores["test"]["rmse"],
+            "skill": scores["skill"][RANDOM_WALK],
+            "skill_interval": scores["skill_interval"][RANDOM_WALK],
             "direction": direction(rows, rows.price * 2 if name == RANDOM_WALK else prices),
         }
-        for name, prices in errors.items()
-    }
-
-
-def _mae(rows: PriceRows, prices: Array) -> float:
-    return float(np.mean(np.abs(prices - rows.next_price)))
+    return found
 
 
 def _scale(rows: PriceRows) -> Array:

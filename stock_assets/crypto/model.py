@@ -96,7 +96,7 @@ def make_next_price_model(
         return facts | {"metrics": metrics}
 
     def describe_it(place: Path, named: dict[str, Any]) -> None:
-        write_card(place, describe(named, shown, f"{reproduce(settings)} --select crypto_prices+"))
+        write_card(place, describe(named, shown, f"{reproduce(settings)} --select 'crypto_prices*'"))
 
     chosen = f"{fitted.best} errs least on validation"
     return versions.publish(settings, folder, write, versions.Told(shown, chosen, asset_key, describe_it))
@@ -119,7 +119,10 @@ def cut(rows: PriceRows) -> tuple[Windows, Split]:
     )
     for name, window in windows._asdict().items():
         if len(window.days) < MIN_ROWS:
-            raise UserError(f"the {name} window of {NAME} has {len(window.days)} rows, fewer than {MIN_ROWS}: add days")
+            raise UserError(
+                f"the {name} window of {NAME} has {len(window.days)} usable rows, fewer than {MIN_ROWS}: it takes "
+                "files of about 550 days"
+            )
     return windows, split
 
 

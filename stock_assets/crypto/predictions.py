@@ -9,6 +9,7 @@ from duckdb import DuckDBPyConnection
 from numpy.typing import NDArray
 
 from stock_assets.crypto.candidates import load
+from stock_assets.crypto.card import verdict
 from stock_assets.crypto.measures import RANDOM_WALK
 from stock_assets.crypto.model import NAME
 from stock_assets.crypto.rows import PriceRows, read_rows
@@ -44,7 +45,7 @@ def make_predictions(connection: DuckDBPyConnection, layout: Layout, source: str
     except (KeyError, ValueError) as error:
         raise UserError(f"version {model.version} of {NAME}: {error}; materialize {NAME}") from error
     metrics = model.manifest["metrics"]
-    beats = {name: scores[model.manifest["candidate"]]["skill"] > 0 for name, scores in metrics["assets"].items()}
+    beats = beats_random_walk(model.manifest)
     table = {
         "prediction": np.ma.masked_invalid(predicted),
         "seen_in": _seen_in(rows, metrics["split"]),
@@ -61,6 +62,13 @@ def make_predictions(connection: DuckDBPyConnection, layout: Layout, source: str
     return Published(model.version, promoted, len(rows.days), _forecasts(rows, predicted, beats), path)
 
 
+def beats_random_walk(manifest: dict[str, Any]) -> dict[str, bool]:
+    """By asset whether the version errs less on the test window by more than chance would: the low end of the 95 %
+    interval of its skill is above 0."""
+    found = manifest["metrics"]["assets"]
+    return {asset: scores[manifest["candidate"]]["skill_interval"][0] > 0 for asset, scores in found.items()}
+
+
 def worth(model: Promoted, promoted: bool) -> dict[str, Any]:
     """What a reader of the predictions should know of the model: which it is, and how it did on the test window."""
     manifest, metrics = model.manifest, model.manifest["metrics"]
@@ -74,6 +82,7 @@ def worth(model: Promoted, promoted: bool) -> dict[str, Any]:
         "skill_interval": metrics["skill_interval"][RANDOM_WALK],
         "test": {name: metrics["test"][name] for name in ("from", "to", "rows")},
         "direction": metrics["direction"],
+        "verdict": verdict(metrics),
         "assets": {
             asset: {"model": scores[candidate], RANDOM_WALK: scores[RANDOM_WALK]}
             for asset, scores in metrics["assets"].items()

@@ -35,41 +35,54 @@ def refresh(settings: Settings) -> Manifest:
 
 def inspect(settings: Settings) -> Manifest:
     """Describe every file: they are small, so all are read. Raises `UserError` where there are none."""
-    path = settings.crypto_path or Layout(settings.data_dir).crypto_demo
-    files = [describe(file, HEADER) for file in _files(path.resolve())]
+    path = (settings.crypto_path or Layout(settings.data_dir).crypto_demo).resolve()
+    files = [describe(file, HEADER) for file in _files(path)]
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.file}\0{file.sha256}\n".encode())
-    folder = path.resolve() if path.is_dir() else path.resolve().parent
-    source = "folder" if settings.crypto_path else "demo"
-    version, root = digest.hexdigest()[:16], folder.parent
-    return Manifest(source=source, origin=str(path), version=version, root=root, files_read=len(files), files=files)
+    return Manifest(
+        source="folder" if settings.crypto_path else "demo",
+        origin=str(path) if settings.crypto_path else _demo_origin(settings),
+        version=digest.hexdigest()[:16],
+        root=path.parent if path.is_dir() else path.parent.parent,
+        files_read=len(files),
+        files=files,
+    )
 
 
 def watch(settings: Settings, seen: Seen, now: float, busy: bool) -> Decision:
     """Look at the files and decide, as for the market: see `ingest.watch`."""
     try:
         look = _look(settings)
-        return decide(seen, look, now, busy, lambda: _is_published(settings))
+        return decide(seen, look, now, busy, lambda: _is_published(settings, look))
     except (UserError, OSError) as error:
         return Decision(seen, None, first_line(error))
 
 
 def _look(settings: Settings) -> Look:
     if settings.crypto_path is None:
-        return Look(f"crypto demo seed={settings.demo_seed}", 0, lambda _: True)
+        origin = _demo_origin(settings)
+        return Look(origin, 0, lambda manifest: manifest.origin == origin)
     stats = [f"{os.fsencode(file)!r} {stat_of(file)}" for file in _files(settings.crypto_path.resolve())]
     digest = hashlib.sha256("\n".join(stats).encode()).hexdigest()[:16]
-    return Look(f"crypto {settings.crypto_path} {digest}", settings.settle_seconds, lambda _: True)
+    return Look(
+        f"crypto {settings.crypto_path} {digest}",
+        settings.settle_seconds,
+        lambda known: inspect(settings).version == known.version,
+    )
 
 
-def _is_published(settings: Settings) -> bool:
-    """Whether the published manifest is of these files as they are now."""
+def _demo_origin(settings: Settings) -> str:
+    return f"crypto demo seed={settings.demo_seed}"
+
+
+def _is_published(settings: Settings, look: Look) -> bool:
+    """Whether the published manifest is of what was looked at."""
     try:
         known = Manifest.model_validate_json(Layout(settings.data_dir).crypto_manifest.read_bytes())
     except (FileNotFoundError, ValidationError):
         return False
-    return settings.crypto_path is None or inspect(settings).version == known.version
+    return look.is_published(known)
 
 
 def _files(path: Path) -> Iterable[Path]:
