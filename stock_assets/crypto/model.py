@@ -121,7 +121,7 @@ def cut(rows: PriceRows) -> tuple[Windows, Split]:
         if len(window.days) < MIN_ROWS:
             raise UserError(
                 f"the {name} window of {NAME} has {len(window.days)} usable rows, fewer than {MIN_ROWS}: it takes "
-                "files of about 550 days"
+                "files of about 520 days"
             )
     return windows, split
 

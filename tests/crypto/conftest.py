@@ -81,13 +81,17 @@ class Ran:
     result: dg.ExecuteInProcessResult
 
 
-def run(data_dir: Path, path: Path | None) -> Ran:
-    """Run `crypto_refresh`."""
+def run(data_dir: Path, path: Path | None, select: list[str] | None = None) -> Ran:
+    """Run `crypto_refresh`, or some assets of it."""
     variables = {"STOCK_ASSETS_DATA_DIR": str(data_dir), "STOCK_ASSETS_THREADS": "1"}
     if path:
         variables["STOCK_ASSETS_CRYPTO_PATH"] = str(path)
     with in_force(variables), dg.DagsterInstance.ephemeral() as instance:
-        result = defs.resolve_job_def("crypto_refresh").execute_in_process(instance=instance, raise_on_error=False)
+        result = defs.resolve_job_def("crypto_refresh").execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey(name) for name in select] if select else None,
+            raise_on_error=False,
+        )
     return Ran(Layout(data_dir), result)
 
 

@@ -250,6 +250,23 @@ def test_features_that_are_not_there_fail_with_their_line(tmp_path: Path) -> Non
         make_next_price_model(connection, Settings(data_dir=tmp_path), NAME, "run")
 
 
+@pytest.mark.parametrize(
+    ("name", "asset"),
+    [("crypto.duckdb", "crypto_features"), ("lake/crypto_features/part-0.parquet", "next_price_model")],
+)
+def test_what_was_damaged_fails_with_its_line_and_is_made_anew(
+    walked: Ran, tmp_path: Path, name: str, asset: str
+) -> None:
+    layout, files = Layout(shutil.copytree(walked.layout.data_dir, tmp_path / "data")), tmp_path / "data" / name
+    files.write_bytes(b"\0" * 20_000)
+    source = walked.layout.data_dir.parent / "files"
+
+    told = failures(run(layout.data_dir, source, [asset]).result)[asset]
+    assert told.endswith(": materialize crypto_prices and crypto_features, which makes them anew")
+    assert str(files) in told
+    assert run(layout.data_dir, source).result.success
+
+
 def test_the_real_file_by_one_run(real_file: Path, tmp_path: Path) -> None:
     ran = run(tmp_path / "data", real_file)
     table = predictions(ran.layout)
