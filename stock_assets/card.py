@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 PLOTS = "plots"
+SHARES = "shares a day"
 
 MEASURES = {
     "mae": ("MAE", plain),
@@ -39,6 +40,7 @@ DATA = {
     "rows": "feature rows",
     "until": "last day",
     "letters": "letters",
+    "assets": "assets",
     "fingerprint": "fingerprint of the features",
 }
 MODEL = {
@@ -58,7 +60,7 @@ class Card:
     """What a card says. `purpose`, `uses`, `limits` and `reproduce` (commands) are the caller's words.
 
     `facts` is the content of `manifest.json` and `metrics` that of `metrics.json`; the card shows of both what is
-    there. In the caller's words `backticks` mark names.
+    there, and `tables` of the caller below. MAE and RMSE are in `unit`. In the caller's words `backticks` mark names.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Card:
     metrics: dict[str, Any]
     pictures: tuple[Picture, ...]
     reproduce: tuple[str, ...]
+    unit: str = SHARES
+    tables: "tuple[Table, ...]" = ()
 
 
 class Table(NamedTuple):
@@ -93,7 +97,7 @@ def write_card(folder: Path, card: Card) -> None:
     content = {
         "card": card,
         "headline": list(_headline(card)),
-        "results": list(_results(card.metrics)),
+        "results": [*_results(card), *card.tables],
         "origins": list(_origins(card, files)),
     }
     environment = _environment()
@@ -109,13 +113,14 @@ def _headline(card: Card) -> Iterator[tuple[str, str]]:
         if baseline == card.facts.get("baseline", baseline):
             yield signed_percent(skill), f"skill against {baseline}"
     test = metrics["test"]
-    yield percent(test["median_ape"]), "median error of a day with trading"
-    yield plain(test["mae"]), "mean absolute error, shares a day"
+    yield percent(test["median_ape"]), "median error of a day" + (" with trading" if card.unit == SHARES else "")
+    yield plain(test["mae"]), f"mean absolute error, {card.unit}"
     yield plain(test["rows"]), f"test rows, {test['from']} to {test['to']}"
 
 
-def _results(metrics: dict[str, Any]) -> Iterator[Table]:
-    yield _comparison(metrics)
+def _results(card: Card) -> Iterator[Table]:
+    metrics = card.metrics
+    yield _comparison(metrics, card.unit)
     if interval := metrics.get("interval"):
         shares = {"all rows": interval["coverage"]} | interval.get("by_liquidity", {})
         note = f"The share of actual volumes inside the {percent(interval['nominal'])} prediction interval."
@@ -130,7 +135,7 @@ def _results(metrics: dict[str, Any]) -> Iterator[Table]:
         yield _scored("Folds before the test window", "window", windows)
 
 
-def _comparison(metrics: dict[str, Any]) -> Table:
+def _comparison(metrics: dict[str, Any], unit: str) -> Table:
     """The model and every baseline on the same rows."""
     measures = [name for name in MEASURES if name in metrics["test"]]
     header = ("", *(MEASURES[name][0] for name in measures), "skill of the model against it")
@@ -138,7 +143,7 @@ def _comparison(metrics: dict[str, Any]) -> Table:
     for name, scores in metrics["baselines"].items():
         rows.append((name, *_scores(scores, measures), _skill(metrics, name)))
     note = (
-        "The model and the baselines on the same rows. MAE and RMSE are in shares a day, the skill is 1 - MAE / MAE of "
+        f"The model and the baselines on the same rows. MAE and RMSE are in {unit}, the skill is 1 - MAE / MAE of "
         "the baseline, with its 95 % interval where it was measured."
     )
     return Table("Against the baselines", header, rows, note)

@@ -38,6 +38,18 @@ class Layout:
         return self.data_dir / "market.duckdb"
 
     @property
+    def crypto_manifest(self) -> Path:
+        return self.raw / "crypto.json"
+
+    @property
+    def crypto_demo(self) -> Path:
+        return self.raw / "crypto-demo"
+
+    @property
+    def crypto_database(self) -> Path:
+        return self.data_dir / "crypto.duckdb"
+
+    @property
     def models(self) -> Path:
         return self.data_dir / "models"
 
@@ -90,6 +102,12 @@ class Layout:
     def restatements(self, before: str, after: str) -> Path:
         """What one snapshot restated of another one, given by their versions."""
         return self.data_dir / "lake" / "restatements" / f"{before}-{after}.parquet"
+
+    def crypto(
+        self, table: Literal["crypto_prices", "crypto_quarantine", "crypto_features", "next_price_predictions"]
+    ) -> Path:
+        """The one Parquet file of a table of the crypto pipeline."""
+        return self.data_dir / "lake" / table / "part-0.parquet"
 
     def next_day(self, name: Literal["forecasts", "explanations", "backtest"]) -> Path:
         """What the next-day model said: of the next session, why, or of the test window."""

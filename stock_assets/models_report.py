@@ -9,6 +9,7 @@ from rich.table import Table
 
 from stock_assets import registry
 from stock_assets.experiments import Recorded
+from stock_assets.number_format import plain
 from stock_assets.promotion import model_folder, model_folders
 from stock_assets.settings import Settings
 
@@ -62,7 +63,7 @@ def versions_table(model: str, listed: Sequence[dict[str, Any]]) -> Table:
                 f"{facts['version']}\n{_minute(facts['created_at'])}",
                 facts["candidate"] or "",
                 f"{_number(facts['rows'], ',')} rows\n{(facts['data_version'] or '')[:8]}",
-                _number(facts["mae"], ",.0f"),
+                _mae(facts["mae"]),
                 _number(facts["median_ape"], ".1%"),
                 _number(facts["skill"], "+.2%"),
                 _mark(facts),
@@ -89,7 +90,7 @@ def experiments_table(found: Sequence[Recorded]) -> Table:
         table.add_row(
             str(one.id),
             f"{one.model}\n{one.version}\n{one.time:%Y-%m-%d %H:%M}",
-            _number(test.get("mae"), ",.0f"),
+            _mae(test.get("mae")),
             _number(test.get("median_ape"), ".1%"),
             "yes" if one.promoted else "no",
             one.reason,
@@ -107,6 +108,10 @@ def _mark(facts: dict[str, Any]) -> str:
 
 def _minute(created_at: str | None) -> str:
     return created_at[:16].replace("T", " ") if created_at else ""
+
+
+def _mae(value: float | None) -> str:
+    return "" if value is None else plain(value)
 
 
 def _number(value: float | None, form: str) -> str:

@@ -34,9 +34,9 @@ class Stale(NamedTuple):
     statements: str
 
 
-def data_version(manifest: Manifest) -> str:
-    """The version of the tables that a snapshot makes: the same one has the same rows."""
-    parts = (recipe(), *sorted(manifest.fingerprints.values()))
+def data_version(manifest: Manifest, folder: str = "") -> str:
+    """The version of the tables that a snapshot makes by the statements of a folder: the same one has the same rows."""
+    parts = (recipe(folder), *sorted(manifest.fingerprints.values()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

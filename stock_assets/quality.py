@@ -74,9 +74,9 @@ def inspect_combined(connection: DuckDBPyConnection, files: Iterable[str], lates
     totals = _totals(connection, LETTERS) | {"files": len(wanted), "columns": len(CHECKED["combined"])}
 
     def look(check: Check) -> Looked:
-        return _offenders(connection, f"checks/combined/{check.name}", parameters), totals[check.unit]
+        return offenders_of(connection, f"checks/combined/{check.name}", parameters), totals[check.unit]
 
-    return list(_findings("combined", look, before=dict(run(connection, "checks/last_counts"))))
+    return list(findings_of("combined", look, before=dict(run(connection, "checks/last_counts"))))
 
 
 def inspect_features(
@@ -103,10 +103,10 @@ def inspect_features(
             return [], 0
         if check.name == "spot_check":
             return spot_check(connection, _named_in(SAMPLE, parameters))
-        return _offenders(connection, f"checks/features/{check.name}", parameters), totals[check.unit]
+        return offenders_of(connection, f"checks/features/{check.name}", parameters), totals[check.unit]
 
     try:
-        return list(_findings("features", look, before={}))
+        return list(findings_of("features", look, before={}))
     except duckdb.Error as error:
         damaged = [path for path in files.values() if path.exists() and not _is_readable(connection, path)]
         if not damaged:
@@ -151,7 +151,8 @@ def _totals(connection: DuckDBPyConnection, letters: Iterable[str]) -> dict[str,
     return {"rows": rows, "symbols": symbols}
 
 
-def _findings(table: Table, look: Callable[[Check], Looked], before: Mapping[str, int]) -> Iterator[Finding]:
+def findings_of(table: str, look: Callable[[Check], Looked], before: Mapping[str, int]) -> Iterator[Finding]:
+    """What `look` finds for each check of a table; `before` has the offenders of the last publication by check."""
     for check in CHECKS[table]:
         found, total = look(check)
         yield _finding(check, found, total, before.get(check.name))
@@ -172,7 +173,8 @@ def _finding(check: Check, found: list[Row], total: int, before: int | None) -> 
     )
 
 
-def _offenders(connection: DuckDBPyConnection, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
+def offenders_of(connection: DuckDBPyConnection, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
+    """The rows of a statement, which is given those of the parameters that it has."""
     result = connection.execute(sql(statement), _named_in(statement, parameters))
     names = [name for name, *_ in result.description]
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

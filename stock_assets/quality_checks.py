@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-from stock_assets.layout import Table
-
 
 class Check(NamedTuple):
     """One check. `unit` is what its offenders are counted in; a blocking one stops the publication if it fails.
@@ -72,4 +70,15 @@ FEATURES = (
     ),
 )
 
-CHECKS: dict[Table, tuple[Check, ...]] = {"combined": COMBINED, "features": FEATURES}
+CRYPTO = (
+    Check(
+        "reconciled",
+        "files",
+        "Every row of every crypto file is in `crypto_prices` or in `crypto_quarantine`.",
+        RUN_AGAIN,
+    ),
+    Check("unique_dates", "rows", "An asset has each date once.", "mend the files"),
+    Check("missing_days", "rows", "Days that have no row on the day after, though later ones follow: no label."),
+)
+
+CHECKS: dict[str, tuple[Check, ...]] = {"combined": COMBINED, "features": FEATURES, "crypto_prices": CRYPTO}

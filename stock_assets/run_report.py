@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from stock_assets.crypto.measures import RANDOM_WALK
 from stock_assets.definitions import defs
 from stock_assets.defs.running import Outcome, open_instance, run_full_refresh
 from stock_assets.errors import UserError
@@ -50,7 +51,7 @@ def closing_table(outcome: Outcome) -> Table:
     """What the run read, kept and made; only the stages that were part of it have lines."""
     table = Table(show_header=False)
     table.add_row("run", outcome.run_id)
-    for name, value in (*_data_lines(outcome), *_model_lines(outcome)):
+    for name, value in (*_data_lines(outcome), *_model_lines(outcome), *_crypto_lines(outcome)):
         table.add_row(name, value)
     if outcome.checks:
         table.add_section()
@@ -99,6 +100,18 @@ def _model_lines(outcome: Outcome) -> Iterator[tuple[str, str]]:
         yield "its 80 % interval holds", f"{model['coverage']:.1%} of the test rows"
     if forecasts := outcome.metadata.get("next_day_forecasts"):
         yield "next-day forecasts", f"{forecasts['dagster/row_count']:,} symbols, newest day {forecasts['newest day']}"
+
+
+def _crypto_lines(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    if prices := outcome.metadata.get("crypto_prices"):
+        yield "crypto files", f"{prices['files']:,} ({prices['files_quarantined']:,} quarantined)"
+        for name in ("rows_read", "rows_kept", "rows_quarantined"):
+            yield name.replace("_", " "), f"{prices[name]:,}"
+    if model := outcome.metadata.get("next_price_model"):
+        state = "promoted" if model["promoted"] else "not promoted"
+        yield "next-price model", f"{model['version']} ({model['candidate']}, {state})"
+        yield f"its skill against {RANDOM_WALK}", f"{model['skill']:+.2%} of its mean absolute error"
+        yield "it tells the direction of", f"{model['direction told']:.1%} of the days"
 
 
 def _progress_of(message: str) -> tuple[float, float | None]:

@@ -53,6 +53,11 @@ class Settings(BaseSettings):
         description="For `demo`: first possible day of listing; a later one gives a smaller market.",
     )
     demo_seed: int = Field(7, ge=0, description="For `demo`: the same seed gives the same bytes.")
+    crypto_path: Path | None = Field(
+        None,
+        description="A CSV file of a crypto asset, `date,price,volume,marketCap`, or a folder of such; the file's name "
+        "is the asset. Unset: generated ones.",
+    )
     train_share: Share = Field(0.7, description="Share of the feature rows, oldest first, that models are trained on.")
     validation_share: Share = Field(
         0.15, description="Share of the rows after those that choices are made on; the rest is the test window."
@@ -136,7 +141,7 @@ class Settings(BaseSettings):
     )
     reload_seconds: float = Field(1, gt=0, le=60, description="How often the service looks for a newly promoted model.")
 
-    @field_validator("data_dir", "source_path")
+    @field_validator("data_dir", "source_path", "crypto_path")
     @classmethod
     def _expand_home(cls, path: Path | None) -> Path | None:
         return path.expanduser() if path else path

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stock_assets.card import Card, write_card
+from stock_assets.card import Card, Table, write_card
 from stock_assets.pictures import Picture
 
 SCORES = {"mae": 405_464.2, "mse": 1e12, "rmse": 1e6, "median_ape": 0.371, "wape": 0.402, "r2_log": 0.8867}
@@ -229,3 +229,16 @@ def test_the_same_card_gives_the_same_bytes(tmp_path: Path) -> None:
         folder.mkdir()
 
     assert both(folders[0], CARD) == both(folders[1], CARD)
+
+
+def test_a_card_in_another_unit_says_so_and_has_the_tables_of_its_caller(tmp_path: Path) -> None:
+    table = Table("Prices of a coin", ("", "MAE"), [("today", "0.12345")])
+    write_card(tmp_path, replace(CARD, unit="coins", tables=(table,)))
+    text = (tmp_path / "card.md").read_text(encoding="utf-8")
+
+    assert "MAE and RMSE are in coins" in text
+    assert "| mean absolute error, coins |" in text
+    assert "shares a day" not in text
+    assert "with trading" not in text
+    assert "| today | 0.12345 |" in text
+    assert text.index("### Against the baselines") < text.index("### Prices of a coin") < text.index("## Pictures")

@@ -5,13 +5,16 @@ import json
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from typing import Any
 
 import dagster as dg
 from pydantic import ValidationError
 
-from stock_assets.defs.jobs import full_refresh
+from stock_assets.crypto.source import watch as watch_crypto
+from stock_assets.defs.jobs import crypto_refresh, full_refresh
 from stock_assets.errors import UserError, first_line
-from stock_assets.ingest.watch import Seen, watch
+from stock_assets.ingest.watch import Decision, Seen, watch
 from stock_assets.settings import Settings, load_settings
 
 UNDER_WAY = [
@@ -20,7 +23,8 @@ UNDER_WAY = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-RAW_FILES = dg.AssetKey("raw_files")
+Watch = Callable[[Settings, Seen, float, bool], Decision]
+"""Looks at a source: see `ingest.watch.watch`."""
 
 WEBHOOK_TIMEOUT = 10.0
 """Seconds."""
@@ -30,27 +34,37 @@ OLD_NEWS = 3600.0
 
 def source_sensor(settings: Settings) -> dg.SensorDefinition:
     """The sensor that requests a full refresh once per change of the source."""
+    return _sensor(settings, "source_changed", full_refresh, "raw_files", watch)
+
+
+def crypto_sensor(settings: Settings) -> dg.SensorDefinition:
+    """The sensor that requests a refresh of the crypto assets once per change of their files."""
+    return _sensor(settings, "crypto_changed", crypto_refresh, "crypto_prices", watch_crypto)
+
+
+def _sensor(settings: Settings, name: str, job: Any, reader: str, look: Watch) -> dg.SensorDefinition:
+    """A sensor that requests the job once per change of what the asset `reader` reads."""
 
     @dg.sensor(
-        name="source_changed",
-        job=full_refresh,
+        name=name,
+        job=job,
         minimum_interval_seconds=settings.poll_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING if settings.automation else dg.DefaultSensorStatus.STOPPED,
-        description="Requests one full refresh when the source has changed and holds still: see the ticks for what it "
-        "saw. A file that was only touched starts nothing.",
+        description=f"Requests one {job.name} when the source of {reader} has changed and holds still: see the ticks "
+        "for what it saw. A file that was only touched starts nothing.",
     )
-    def source_changed(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        return _look_at_source(context)
+    def changed(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        return _look_at_source(context, look, _is_being_read(context.instance, job.name, dg.AssetKey(reader)))
 
-    return source_changed
+    return changed
 
 
-def _look_at_source(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+def _look_at_source(context: dg.SensorEvaluationContext, look: Watch, busy: bool) -> dg.SensorResult:
     try:
         settings = load_settings()
     except UserError as error:
         return dg.SensorResult(skip_reason=first_line(error), cursor=context.cursor)
-    decision = watch(settings, _seen(context.cursor), time.time(), _is_being_read(context.instance))
+    decision = look(settings, _seen(context.cursor), time.time(), busy)
     cursor = decision.seen.model_dump_json()
     if decision.run_key is None:
         return dg.SensorResult(skip_reason=decision.reason, cursor=cursor)
@@ -64,10 +78,10 @@ def _seen(cursor: str | None) -> Seen:
         return Seen()  # of another version of this sensor: what is published decides
 
 
-def _is_being_read(instance: dg.DagsterInstance) -> bool:
+def _is_being_read(instance: dg.DagsterInstance, job: str, reader: dg.AssetKey) -> bool:
     """Whether a run that reads the source, started by whomever, is queued or in progress."""
     runs = instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY))
-    return any(run.job_name == full_refresh.name or RAW_FILES in (run.asset_selection or ()) for run in runs)
+    return any(run.job_name == job or reader in (run.asset_selection or ()) for run in runs)
 
 
 def daily_schedule(settings: Settings) -> dg.ScheduleDefinition:

@@ -6,13 +6,12 @@ import dagster as dg
 
 from stock_assets.defs.schemas import table_value
 from stock_assets.errors import UserError
-from stock_assets.layout import Table
 from stock_assets.quality import Finding, require
 from stock_assets.quality_checks import CHECKS
 from stock_assets.versions import Trained
 
 
-def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
+def check_specs(table: str) -> list[dg.AssetCheckSpec]:
     return [
         dg.AssetCheckSpec(check.name, asset=table, blocking=check.blocking, description=check.description)
         for check in CHECKS[table]

@@ -81,6 +81,24 @@ class MarketDatabase(DuckDBResource):
             connection.close()
 
 
+class CryptoDatabase(MarketDatabase):
+    """The same on the file of the crypto pipeline."""
+
+    @contextmanager
+    def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-only connection to `crypto.duckdb`. Raises `UserError` before there is one, and for a damaged one."""
+        path = Layout(load_settings().data_dir).crypto_database
+        if not path.exists():
+            raise UserError(f"{path} is missing: materialize crypto_prices first")
+        try:
+            with self._connect(str(path), read_only=True) as connection:
+                yield connection
+        except (*DAMAGE, duckdb.InvalidInputException) as error:  # the latter of Parquet files
+            raise UserError(
+                f"{first_line(error)}: materialize crypto_prices and crypto_features, which makes them anew"
+            ) from error
+
+
 def published_snapshot(database: MarketDatabase, report: Report) -> dict[str, str] | None:
     """Fingerprints by file of the published tables; None where there are none that a refresh can go on from."""
     path = Layout(load_settings().data_dir).database

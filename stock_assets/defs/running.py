@@ -16,7 +16,7 @@ import yaml
 from filelock import FileLock
 from sqlalchemy.exc import SQLAlchemyError
 
-from stock_assets.defs.jobs import full_refresh
+from stock_assets.defs.jobs import crypto_refresh, full_refresh
 from stock_assets.defs.partitions import ALL_LETTERS, range_tags
 from stock_assets.errors import UserError, first_line
 from stock_assets.layout import Layout
@@ -77,15 +77,15 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
 def run_full_refresh(
     instance: dg.DagsterInstance, defs: dg.Definitions, letters: tuple[str, str] | None, select: str | None, show: Show
 ) -> Outcome:
-    """Run `full_refresh`, or the part of it that `select` names, on these letters (first and last) or on all.
+    """Run `full_refresh`, or the part of it or of `crypto_refresh` that `select` names.
 
-    `select` is Dagster's selection syntax, such as `features+`. Raises `UserError` for a selection of nothing, and
-    `KeyboardInterrupt` where the run was interrupted.
+    It is run on these letters (first and last) or on all. `select` is Dagster's selection syntax, such as `features+`.
+    Raises `UserError` for a selection of nothing or of both jobs, `KeyboardInterrupt` where the run was interrupted.
     """
     outcome = Outcome(run_id=str(uuid.uuid4()))
-    assets = _selected(defs, select)
+    job, assets = _selected(defs, select)
     with _watching(instance, outcome.run_id, show):
-        result = defs.resolve_job_def("full_refresh").execute_in_process(
+        result = defs.resolve_job_def(job).execute_in_process(
             instance=instance,
             run_id=outcome.run_id,
             tags=range_tags(*letters) if letters else ALL_LETTERS,
@@ -100,19 +100,23 @@ def run_full_refresh(
     return outcome
 
 
-def _selected(defs: dg.Definitions, select: str | None) -> list[dg.AssetKey] | None:
+def _selected(defs: dg.Definitions, select: str | None) -> tuple[str, list[dg.AssetKey] | None]:
+    """The job that has the selected assets, and these."""
     if select is None:
-        return None
+        return full_refresh.name, None
     graph = defs.resolve_asset_graph()
-    refreshed = full_refresh.selection.resolve(graph)
-    names = ", ".join(sorted(key.to_user_string() for key in refreshed))
+    jobs = {job.name: job.selection.resolve(graph) for job in (full_refresh, crypto_refresh)}
+    names = ", ".join(sorted(key.to_user_string() for keys in jobs.values() for key in keys))
     try:
-        keys = dg.AssetSelection.from_string(select).resolve(graph) & refreshed
+        selected = dg.AssetSelection.from_string(select).resolve(graph)
     except (dg.DagsterError, ValueError) as error:
         raise UserError(f"--select {select}: not a selection of assets ({names})") from error
-    if not keys:
+    found = {job: sorted(keys & selected) for job, keys in jobs.items() if keys & selected}
+    if not found:
         raise UserError(f"--select {select}: selects none of the assets ({names})")
-    return sorted(keys)
+    if len(found) > 1:
+        raise UserError(f"--select {select}: the market and the crypto assets are two runs; select assets of one")
+    return found.popitem()
 
 
 def _note(outcome: Outcome, event: dg.DagsterEvent) -> None:

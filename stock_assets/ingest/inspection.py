@@ -37,7 +37,7 @@ def inspect(source: str, origin: str, root: Path, threads: int, known: Manifest 
     names, meta_digest = _security_names(root / META_FILE)
     described = {file.file: file for file in known.files if file.fault is None} if known else {}
     with ThreadPoolExecutor(threads) as pool:
-        read = list(pool.map(lambda path: _describe(path, described.get(_file_name(path))), paths))
+        read = list(pool.map(lambda path: describe(path, HEADER, described.get(_file_name(path))), paths))
     files = [file.model_copy(update={"security_name": names.get(file.symbol)}) for file in read]
     _fault_repeated_symbols(files)
     digest = hashlib.sha256(meta_digest)
@@ -94,7 +94,8 @@ def _stamp(path: Path) -> str:
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}" if time.time_ns() - last > tick else ""
 
 
-def _describe(path: Path, known: RawFile | None) -> RawFile:
+def describe(path: Path, header: str, known: RawFile | None = None) -> RawFile:
+    """What a price file is, and whether it begins with `header`; `known` if that has the same stamp."""
     stamp = _stamp(path)
     if known and known.stamp and known.stamp == stamp:
         return known
@@ -114,18 +115,18 @@ def _describe(path: Path, known: RawFile | None) -> RawFile:
         size=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
         rows=max(lines - 1, 0),
-        fault=fault or _fault(content, lines),
+        fault=fault or _fault(content, lines, header),
         stamp=stamp,
     )
 
 
-def _fault(content: bytes, lines: int) -> str | None:
+def _fault(content: bytes, lines: int, wanted: str) -> str | None:
     if not content:
         return "empty file"
     first = content.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0]
     header = first[:200].decode("utf-8", "replace").strip()
-    if header != HEADER:
-        return f"its first line is {header!r}, not {HEADER!r}"
+    if header != wanted:
+        return f"its first line is {header!r}, not {wanted!r}"
     if lines < 2:
         return "only a header, no rows"
     returns = content.count(b"\r")

@@ -119,7 +119,7 @@ def _look_at_origin(origin: str) -> Look:
 
 def _look_at_folder(settings: Settings, path: Path) -> Look:
     stats = {
-        entry.relative_to(path).as_posix(): _stat(entry)
+        entry.relative_to(path).as_posix(): stat_of(entry)
         # Whatever lies there counts: what copies a file may first write it under another name.
         for entry in (path / META_FILE, *(entry for folder in FOLDERS for entry in (path / folder).glob("*")))
     }
@@ -140,11 +140,11 @@ def _look_at_folder(settings: Settings, path: Path) -> Look:
 
 
 def _look_at_zip(settings: Settings, path: Path) -> Look:
-    fingerprint = f"zip {path} {' '.join(map(str, _stat(path)))}"
+    fingerprint = f"zip {path} {' '.join(map(str, stat_of(path)))}"
     return Look(fingerprint, settings.settle_seconds, lambda manifest: manifest.origin == zip_origin(path))
 
 
-def _stat(path: Path) -> tuple[int, ...]:
+def stat_of(path: Path) -> tuple[int, ...]:
     """Size in bytes, and the times of the last change of content and of inode; nothing where there is no file."""
     try:
         status = path.stat()

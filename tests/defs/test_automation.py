@@ -61,7 +61,7 @@ def requested(instance: dg.DagsterInstance, cursor: str | None = None) -> list[A
 
 
 def test_the_code_location_has_these() -> None:
-    assert {sensor.name for sensor in defs.sensors or ()} == {"source_changed", "run_failed"}
+    assert {sensor.name for sensor in defs.sensors or ()} == {"source_changed", "crypto_changed", "run_failed"}
     assert {schedule.name for schedule in defs.schedules or ()} == {"daily_refresh"}
 
 

@@ -54,6 +54,10 @@ def test_assets_are_these(graph: AssetGraph) -> None:
         "next_day_features": (["combined"], "next_day", {"duckdb", "sql", "parquet"}, owners),
         "next_day_model": (["next_day_features"], "next_day", {"lightgbm", "python"}, owners),
         "next_day_forecasts": (["next_day_features", "next_day_model"], "next_day", {"lightgbm", "parquet"}, owners),
+        "crypto_prices": ([], "crypto", {"csv", "duckdb", "sql", "parquet"}, owners),
+        "crypto_features": (["crypto_prices"], "crypto", {"duckdb", "sql", "parquet"}, owners),
+        "next_price_model": (["crypto_features"], "crypto", {"lightgbm", "scikitlearn", "python"}, owners),
+        "next_price_predictions": (["crypto_features", "next_price_model"], "crypto", {"parquet", "python"}, owners),
         "volume_model_parameters": (["features"], "search", {"lightgbm", "python"}, owners),
         "next_day_model_parameters": (["next_day_features"], "search", {"lightgbm", "python"}, owners),
     } | {
@@ -87,9 +91,11 @@ def test_checks_and_jobs_are_these(graph: AssetGraph) -> None:
         "features": {"schema", "complete", "warm_up", "spot_check"},
         "volume_model": {"beats_baseline", "inputs_stable", "model_is_fresh", "still_beats_baseline"},
         "next_day_model": {"forecast_beats_baseline", "interval_holds", "inputs_stable", "model_is_fresh"},
+        "crypto_prices": {"reconciled", "unique_dates", "missing_days"},
+        "next_price_model": {"beats_random_walk"},
     }  # fmt: skip
     jobs = {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
-    assert jobs == {"full_refresh", "parameter_search"}
+    assert jobs == {"full_refresh", "crypto_refresh", "parameter_search"}
 
 
 def test_every_asset_is_described(graph: AssetGraph) -> None:
