@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
 
 from serving.catalogue import Catalogue
 from serving.gate import Gate
@@ -17,7 +18,8 @@ from serving.market import add_market
 from serving.openapi import describe
 from serving.protection import Protection
 from serving.recording import Recorder
-from serving.routes import batch, forecasts, health, metrics, mlflow, models, page, predict, symbols, v2
+from serving.refusals import refusal
+from serving.routes import batch, forecasts, health, metrics, mlflow, models, next_price, page, predict, symbols, v2
 from serving.security import BodyLimit, Guard, cors
 from serving.store import ModelStore, logger
 from stock_assets.errors import UserError
@@ -52,10 +54,17 @@ def create_app(settings: Settings) -> FastAPI:
     add_market(app, Layout(settings.data_dir))
     app.state.catalogue = Catalogue(Layout(settings.data_dir).models)
     page.add_page(app, Layout(settings.data_dir))
-    for routes in (predict, batch, health, metrics, symbols, forecasts, models, page, v2, mlflow):
+    for routes in (predict, batch, health, metrics, symbols, forecasts, next_price, models, page, v2, mlflow):
         app.include_router(routes.router)
+    app.add_exception_handler(HTTPException, _refused)
     _protect(app, settings, access_log)
     return app
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """No such path or method, or what a route of no protocol raised."""
+    assert isinstance(error, HTTPException)  # what it is registered for  # noqa: S101
+    return refusal(request.scope, error.status_code, error.detail, error.headers)
 
 
 def _protect(app: FastAPI, settings: Settings, access_log: AccessLog) -> None:

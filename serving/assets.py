@@ -21,6 +21,7 @@ TYPES = {
     "charts.js": "text/javascript; charset=utf-8",
     "symbol.js": "text/javascript; charset=utf-8",
     "tryit.js": "text/javascript; charset=utf-8",
+    "crypto.js": "text/javascript; charset=utf-8",
     "models.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }

@@ -8,25 +8,33 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from serving.store import signature
+from serving import next_price
+from serving.published import RUN
+from serving.store import signature, told
 from stock_assets.errors import first_line
 from stock_assets.registry import Pointer, RegistryError, read_manifest, read_pointer, versions
 
 PURPOSES = {
     "volume_model": "A day's volume, from the 30-day windows that end on that day.",
     "next_day_model": "A symbol's volume on its next trading day.",
+    "next_price_model": "A crypto asset's price on the next day.",
 }
 """The models that this project makes; others that lie beside them are listed too."""
 SERVED = "volume_model"
 """The one that this service loads; what the others said is in published files."""
 MOST_VERSIONS = 100
 CARD_FILE, PLOTS = "card.html", "plots/"
+REMEDIES = {"next_price_model": next_price.REMEDY}
+"""What makes a model that the pipeline of the market does not."""
 KEPT = 16
 """Models whose listing stays in memory."""
 
 
 class Scores(BaseModel):
-    """Errors on the rows of one window: MAE and RMSE in shares a day, the APE and WAPE as shares of the volume."""
+    """Errors on the rows of one window: MAE and RMSE in shares a day, the APE and WAPE as parts of the volume.
+
+    Of next_price_model MAE and RMSE are parts of the asset's mean price, the APE is of the price.
+    """
 
     model_config = ConfigDict(populate_by_name=True)
     rows: int | None = None
@@ -42,8 +50,10 @@ class Scores(BaseModel):
 class Candidate(BaseModel):
     """What a candidate that was measured beside a version reached on the same rows."""
 
-    validation_mae: float | None = Field(None, description="MAE on the validation window, which decides, in shares.")
-    mae: float | None = Field(None, description="MAE on the test window, in shares.")
+    validation_mae: float | None = Field(
+        None, description="MAE on the validation window, which decides, in the unit of the scores."
+    )
+    mae: float | None = Field(None, description="MAE on the test window, in the unit of the scores.")
     skill: dict[str, float] = Field({}, description="By baseline, the share of its MAE that is saved.")
     skill_interval: dict[str, tuple[float, float]] = {}
     servable: bool | None = Field(None, description="Whether the service can run it.")
@@ -147,6 +157,10 @@ class Catalogue:
         except OSError as error:
             raise RegistryError(f"{file} of version {version} cannot be read: {error.strerror}") from error
 
+    def told(self, error: RegistryError, name: str) -> str:
+        """What a client learns of an error of `content`."""
+        return told(error, self._folder / name)
+
 
 def _is_model(folder: Path) -> bool:
     return (folder / "latest.json").is_file() or next(iter(versions(folder)), None) is not None
@@ -154,13 +168,14 @@ def _is_model(folder: Path) -> bool:
 
 def _listing(folder: Path) -> Listing:
     pointer, problem = None, None
+    newest = versions(folder)[:MOST_VERSIONS]
     try:
         pointer = read_pointer(folder)
         if pointer is None:
-            problem = f"no {folder.name} has been promoted; run the pipeline (make run)"
+            why = "no version so far is worth more than its baseline" if newest else REMEDIES.get(folder.name, RUN)
+            problem = f"no {folder.name} has been promoted; {why}"
     except RegistryError as error:
-        problem = str(error)
-    newest = versions(folder)[:MOST_VERSIONS]
+        problem = told(error, folder)
     if pointer and pointer.version not in newest:
         newest.append(pointer.version)  # an old one that was gone back to
     return Listing(pointer, problem, [_version(folder, version, pointer) for version in newest])
@@ -177,7 +192,7 @@ def _version(folder: Path, version: str, pointer: Pointer | None) -> Version:
         manifest = read_manifest(folder, version)
         facts, files = Facts.model_validate(manifest), _files(manifest)
     except RegistryError as error:
-        problem = str(error)
+        problem = told(error, folder)
     except ValidationError as error:
         problem = f"its manifest is not as expected: {first_line(error)}"
     return Version(**place, **dict(facts), card=CARD_FILE in files, plots=sorted(_pictures(files)), problem=problem)

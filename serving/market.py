@@ -11,9 +11,10 @@ from fastapi import Depends, FastAPI, Path, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from serving import forecasts, symbols
+from serving import forecasts, next_price, symbols
 from serving.dependencies import Problem
 from serving.forecasts import Forecasts
+from serving.next_price import NextPrices, UnknownAssetError
 from serving.published import Cached, NotPublishedError
 from serving.symbols import Symbol, Symbols, UnknownSymbolError
 from stock_assets.layout import Layout, letter_of
@@ -31,6 +32,9 @@ class Market:
     def __init__(self, layout: Layout) -> None:
         self.symbols = Cached(layout.symbols, Symbols, symbols.COLUMNS)
         self.forecasts = Cached(layout.next_day("forecasts"), Forecasts, forecasts.COLUMNS)
+        self.next_prices = Cached(
+            layout.crypto("next_price_predictions"), NextPrices, next_price.COLUMNS, next_price.REMEDY
+        )
         self.backtest = layout.next_day("backtest")
         self.explanations = layout.next_day("explanations")
         self._layout = layout
@@ -64,6 +68,14 @@ class NotFound(BaseModel):
     near: list[Symbol] = Field(description="Symbols that may be meant, best first.")
 
 
+class NoAsset(BaseModel):
+    """There is no such crypto asset."""
+
+    status: Literal["not_found"] = "not_found"
+    detail: str = Field(description="What there is not, and what there is instead.")
+    known: list[str] = Field(description="The assets there are, at most 20, those first that are spelt most like it.")
+
+
 NO_SYMBOL: dict[int | str, dict[str, Any]] = {404: {"model": NotFound, "description": "There is no such symbol."}}
 NOT_PUBLISHED: dict[int | str, dict[str, Any]] = {
     503: {"model": Problem, "description": "A table is not published yet; the detail says which and what to do."}
@@ -74,12 +86,18 @@ def add_market(app: FastAPI, layout: Layout) -> None:
     """Let the routes of an application read the published tables."""
     app.state.market = Market(layout)
     app.add_exception_handler(UnknownSymbolError, _unknown_symbol)
+    app.add_exception_handler(UnknownAssetError, _unknown_asset)
     app.add_exception_handler(NotPublishedError, _not_published)
 
 
 async def _unknown_symbol(_: Request, error: Exception) -> JSONResponse:
     near = error.near if isinstance(error, UnknownSymbolError) else []
     return JSONResponse(NotFound(detail=str(error), near=near).model_dump(mode="json"), 404)
+
+
+async def _unknown_asset(_: Request, error: Exception) -> JSONResponse:
+    known = error.known if isinstance(error, UnknownAssetError) else []
+    return JSONResponse(NoAsset(detail=str(error), known=known).model_dump(mode="json"), 404)
 
 
 async def _not_published(_: Request, error: Exception) -> JSONResponse:

@@ -18,6 +18,8 @@ from serving.store import logger, signature
 Columns = dict[str, NDArray[Any]]
 """Columns of the same length by name: dates as `datetime64[D]`, whole numbers as such, strings as objects."""
 T = TypeVar("T")
+RUN = "run the pipeline (make run)"
+"""What to do where a file is missing that the pipeline publishes."""
 
 BATCH_ROWS = 4096
 BUFFER_BYTES = 65_536
@@ -39,10 +41,13 @@ def or_nothing(read: Callable[[], T]) -> T | None:
 class Cached(Generic[T]):
     """What was made of a published file, made again when the file was replaced. For use from several threads."""
 
-    def __init__(self, path: Path, make: Callable[[Columns, dict[str, str]], T], columns: Sequence[str]) -> None:
+    def __init__(
+        self, path: Path, make: Callable[[Columns, dict[str, str]], T], columns: Sequence[str], remedy: str = RUN
+    ) -> None:
         self._path = path
         self._make = make
         self._columns = columns
+        self._remedy = remedy
         self._kept: tuple[tuple[int, ...], T] | None = None
         self._loading = threading.Lock()
 
@@ -56,14 +61,14 @@ class Cached(Generic[T]):
             # Seen before it is opened: a file that comes in between is only loaded once more.
             seen = signature(self._path)
             if self._kept is None or self._kept[0] != seen:
-                made = self._make(*read_all(self._path, self._columns))
+                made = self._make(*read_all(self._path, self._columns, self._remedy))
                 self._kept = seen or (), made
             return self._kept[1]
 
 
-def read_all(path: Path, columns: Sequence[str]) -> tuple[Columns, dict[str, str]]:
-    """These columns of a whole file, and what its metadata says. Raises `NotPublishedError`."""
-    with _opened(path, columns) as file:
+def read_all(path: Path, columns: Sequence[str], remedy: str = RUN) -> tuple[Columns, dict[str, str]]:
+    """These columns of a whole file, and what its metadata says. Raises `NotPublishedError`, which says the remedy."""
+    with _opened(path, columns, remedy) as file:
         table = file.read(columns=list(columns), use_threads=False)
         return {name: to_numpy(table[name].combine_chunks()) for name in columns}, _said(file)
 
@@ -105,9 +110,8 @@ def _groups(file: pq.ParquetFile, symbol: str) -> list[int]:
 
 
 @contextmanager
-def _opened(path: Path, columns: Sequence[str]) -> Iterator[pq.ParquetFile]:
+def _opened(path: Path, columns: Sequence[str], remedy: str = RUN) -> Iterator[pq.ParquetFile]:
     """One descriptor for all that is read, so that a file which is replaced meanwhile is read as it was."""
-    remedy = "run the pipeline (make run)"
     try:
         with pq.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
             if missing := [name for name in columns if name not in file.schema_arrow.names]:

@@ -13,12 +13,12 @@ import pytest
 from prometheus_client import REGISTRY
 
 from tests.serving.conftest import Models
-from tests.serving.small_market import publish_next_day_model, publish_tables, publish_volume_model
+from tests.serving.small_market import publish_next_day_model, publish_next_prices, publish_tables, publish_volume_model
 from tests.serving.test_process import serve
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "serving.md"
 FENCE = re.compile(r"^```(sh|python|js|json)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
-IN_DOCUMENT = {"127.0.0.1:8000": "", "AGM-A": "ABC", "q=agm": "q=abc", "2020-03-02": "2020-03-03"}
+IN_DOCUMENT = {"127.0.0.1:8000": "", "AGM-A": "ABC", "q=agm": "q=abc", "2020-03-02": "2020-03-03", "algorand": "alder"}
 """What the examples name, and what stands for it here."""
 COMMANDS = {"sh": ["bash", "-e"], "python": [sys.executable, "-W", "error"], "js": ["node"]}
 SUFFIXES = {"sh": "sh", "python": "py", "js": "mjs"}
@@ -50,6 +50,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     publish_tables(models.data_dir)
     publish_volume_model(models.data_dir)
     publish_next_day_model(models.data_dir)
+    publish_next_prices(models.data_dir)
     with serve(models) as url:
         yield url.removeprefix("http://")
 

@@ -6,6 +6,7 @@ import { atMinute, byId, make, onDay, percent, sentence, shares, signed, table }
 const BASELINES = {
   vol_moving_avg: "the mean of 30 days itself", last: "the last volume again", mean_5: "mean of 5 days", mean_20: "mean of 20 days",
   mean_30: "mean of 30 days", ewma: "exponentially weighted mean", har: "regression on means (HAR)",
+  random_walk: "“tomorrow’s price is today’s”",
 };
 const PICTURES = {
   predicted_against_actual: "Predicted against actual volumes of the test window",
@@ -15,6 +16,9 @@ const PICTURES = {
   feature_importance: "The inputs that the model uses most",
   input_drift: "How far the inputs have moved since training",
 };
+/** What a model's mean errors are counted in, and how they are written. */
+const UNITS = { next_price_model: ["of the mean price", (share) => percent(share, 2)] };
+const SHARES = ["shares", shares];
 const ORDER = Object.keys(PICTURES);
 
 /** Fill the section from the answer of `GET /models`. */
@@ -36,19 +40,21 @@ function article(model, parts) {
 async function content(model, version) {
   if (!version || version.problem) return [make("p", { class: "warning" }, sentence(version?.problem ?? "nothing is known of this version"))];
   const { test, baselines, skill, skill_interval: intervals, interval, candidates } = version.metrics;
+  const [unit, write] = UNITS[model.name] ?? SHARES;
+  const errors = ({ mae, median_ape: median, wape }) => [mae === null ? "–" : write(mae), percent(median), percent(wape)];
   const parts = [];
   if (model.problem) parts.push(make("p", { class: "warning" }, sentence(model.problem)));
   parts.push(make("p", {}, worth(model, version)));
   if (test) {
     const rows = [["this model", ...errors(test), ""],
       ...Object.entries(baselines).map(([name, scores]) => [BASELINES[name] ?? name, ...errors(scores), saved(skill[name], intervals[name])])];
-    const header = ["", "mean error, shares", "median error", "error of all volume", "the model saves"];
+    const header = ["", `mean error, ${unit}`, "median error", "error of all volume", "the model saves"];
     parts.push(wide(`Errors of ${model.name} and its baselines`, table(header, rows, { ours: 0 })));
   }
   if (interval) {
     parts.push(make("p", { class: "soft" }, `Its ${percent(interval.nominal, 0)} interval held ${percent(interval.coverage)} of the test rows.`));
   }
-  if (Object.keys(candidates).length) parts.push(candidatesOf(version, candidates));
+  if (Object.keys(candidates).length) parts.push(candidatesOf(version, candidates, write));
   parts.push(await pictures(model, version), await card(model, version));
   return parts;
 }
@@ -59,8 +65,6 @@ function worth({ name, baseline, skill, promoted_at: at }, { version, metrics: {
   return `${saves}. Version ${version}${at ? `, promoted ${atMinute(at)}` : ""}.`;
 }
 
-const errors = ({ mae, median_ape: median, wape }) => [mae === null ? "–" : shares(mae), percent(median), percent(wape)];
-
 const saved = (skill, interval) =>
   `${signed(skill)}${interval ? ` (${signed(interval[0])} to ${signed(interval[1])})` : ""}`;
 
@@ -68,11 +72,11 @@ function wide(label, content) {
   return make("div", { class: "wide", tabindex: "0", role: "region", "aria-label": label }, content);
 }
 
-function candidatesOf({ candidate, baseline }, candidates) {
+function candidatesOf({ candidate, baseline }, candidates, write) {
   const ranked = Object.entries(candidates).sort(([, one], [, other]) => one.validation_mae - other.validation_mae);
   const rows = ranked.map(([name, found]) => [
-    name.replaceAll("_", " "), found.validation_mae === null ? "–" : shares(found.validation_mae), found.mae === null ? "–" : shares(found.mae),
-    saved(found.skill[baseline], found.skill_interval[baseline]), found.servable ? "yes" : "no",
+    name.replaceAll("_", " "), found.validation_mae === null ? "–" : write(found.validation_mae), found.mae === null ? "–" : write(found.mae),
+    saved(found.skill[baseline], found.skill_interval[baseline]), found.servable === null ? "–" : found.servable ? "yes" : "no",
   ]);
   const header = ["candidate", "error on validation", "error on test", "saves", "can be served"];
   return make("details", {}, make("summary", {}, `The ${rows.length} candidates that were compared`),

@@ -1,6 +1,7 @@
 // Puts the page together: what is fresh, the symbol in the address, the lists; and follows what is published.
 
 import { plotly } from "./charts.js";
+import { isInUse, nextPrices, showCrypto, startCrypto } from "./crypto.js";
 import { startSearch } from "./search.js";
 import { get } from "./service.js";
 import { showSymbol } from "./symbol.js";
@@ -35,19 +36,23 @@ async function show(symbol) {
 async function follow() {
   let summary;
   let models;
+  let prices;
   try {
     [summary, { models }] = await Promise.all([get("./"), get("models")]);
+    models = models.filter(isInUse);
+    prices = await nextPrices(models);
   } catch (error) {
     seen = null; // whatever failed meanwhile is shown anew
     notice(`${sentence(error.message)} The page tries again.`);
     return error.status === 401 ? NEVER : SOON;
   }
-  const state = JSON.stringify([summary, models]);
+  const state = JSON.stringify([summary, models, prices]);
   if (state !== seen) {
     seen = state;
     showFreshness(summary, models);
-    // The symbol's charts are drawn before the form's, which is further down.
-    await Promise.all([showMarket(summary).finally(() => showForm(summary)), showModels({ models })]);
+    // The symbol's charts are drawn before those that are further down.
+    const below = () => Promise.all([showForm(summary), showCrypto(prices)]);
+    await Promise.all([showMarket(summary).finally(below), showModels({ models })]);
   }
   return summary.version && summary.symbols ? LATER : SOON;
 }
@@ -113,6 +118,7 @@ async function followFor() {
 
 startSearch(open);
 startForm();
+startCrypto();
 byId("span").addEventListener("change", () => shown && showSymbol(shown));
 byId("top-sort").addEventListener("change", showTop);
 if (matchMedia("(max-width: 44rem)").matches) document.querySelector("#span input[value='63']").checked = true;

@@ -2,6 +2,7 @@
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const cents = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const five = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 5 });
 const three = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 });
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
 const weekday = new Intl.DateTimeFormat("en-GB", { weekday: "long", timeZone: "UTC" });
@@ -10,6 +11,7 @@ const UNITS = [[1e12, "T"], [1e9, "B"], [1e6, "M"]];
 
 export const shares = (number) => whole.format(number);
 export const dollars = (number) => (number === null ? "–" : `$${cents.format(number)}`);
+export const price = (number) => (number === null ? "–" : five.format(number));
 export const significant = (number) => (number === null || number === undefined ? "–" : three.format(number));
 export const onDay = (iso) => day.format(new Date(`${iso}T00:00Z`));
 export const weekdayOf = (iso) => weekday.format(new Date(`${iso}T00:00Z`));

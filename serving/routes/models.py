@@ -131,7 +131,7 @@ async def _content(catalogue: Catalogue, name: str, version: str, file: str) -> 
     try:
         content = await asyncio.to_thread(catalogue.content, name, version, file)
     except RegistryError as error:
-        raise HTTPException(409, str(error)) from error
+        raise HTTPException(409, catalogue.told(error, name)) from error
     if content is None:
         raise HTTPException(404, f"version {version} of {name} has no {file}")
     return content

@@ -1,5 +1,6 @@
 """A small published market, as the pipeline leaves it: the tables, a volume model and a next-day model with cards."""
 
+import json
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,32 @@ def publish_next_day_model(data_dir: Path) -> str:
     return _promoted(data_dir, "next_day_model", "not read here", facts)
 
 
+def publish_next_prices(data_dir: Path) -> str:
+    """Two crypto assets of 400 days and a model of them that was not promoted; only `beacon` beats the random walk."""
+    facts = {"baseline": "random_walk", "candidate": "ridge_returns", "metrics": _metrics("random_walk")}
+    version = _version(data_dir, "next_price_model", '{"coefficients": []}', facts)
+    walk = _price_scores(2.5, 0, (0, 0))
+    assets = {"alder": _price_scores(2.6, -0.04, (-0.1, 0.01)), "beacon": _price_scores(2, 0.2, (0.1, 0.3))}
+    told = {
+        "version": version,
+        "candidate": "ridge_returns",
+        "promoted": False,
+        "verdict": "It does not beat it.",
+        "test": {"from": "2020-03-02", "to": "2020-06-29", "rows": 240},
+        "assets": {asset: {"model": scores, "random_walk": walk} for asset, scores in assets.items()},
+    }
+    prices = pl.concat([_next_prices(asset, asset == "beacon") for asset in assets])
+    _write(prices, Layout(data_dir).crypto("next_price_predictions"), model=json.dumps(told), source="folder")
+    return version
+
+
 def _promoted(data_dir: Path, name: str, text: str, facts: dict[str, Any]) -> str:
-    folder = Layout(data_dir).models / name
+    version = _version(data_dir, name, text, facts)
+    promote(Layout(data_dir).models / name, version, name, "a-run")
+    return version
+
+
+def _version(data_dir: Path, name: str, text: str, facts: dict[str, Any]) -> str:
     data = {"until": str(NEWEST), "rows": 1000, "fingerprint": "f" * 64}
 
     def write(place: Path) -> dict[str, Any]:
@@ -83,9 +108,7 @@ def _promoted(data_dir: Path, name: str, text: str, facts: dict[str, Any]) -> st
         (place / "plots" / "skill_by_model.png").write_bytes(PIXEL)
         return facts | {"data": data}
 
-    version, _ = publish_version(folder, write)
-    promote(folder, version, name, "a-run")
-    return version
+    return publish_version(Layout(data_dir).models / name, write)[0]
 
 
 def _metrics(*baselines: str) -> dict[str, Any]:
@@ -144,6 +167,32 @@ def _explanations(forecasts: pl.DataFrame) -> pl.DataFrame:
     level = (1 + pl.col("forecast")) / np.exp(0.2) - 1
     told = forecasts.select("Symbol", "as_of", "forecast_for", "forecast", level=level)
     return told.join(inputs, how="cross")
+
+
+def _price_scores(mae: float, skill: float, interval: tuple[float, float]) -> dict[str, Any]:
+    direction = {"days": 120, "share": 0.5, "low": 0.41, "high": 0.59}
+    return {
+        "rows": 120,
+        "mae": mae,
+        "rmse": 2 * mae,
+        "skill": skill,
+        "skill_interval": interval,
+        "direction": direction,
+    }
+
+
+def _next_prices(asset: str, beats: bool) -> pl.DataFrame:
+    """400 days up to `NEWEST`, a dollar more each; predicted to be half a dollar more, but for the first 30 days."""
+    days = pl.date_range(NEWEST - timedelta(399), NEWEST, eager=True)
+    place = pl.int_range(len(days))
+    return pl.DataFrame({"asset": asset, "date": days}, schema={"asset": pl.String, "date": pl.Date}).with_columns(
+        price=50.0 + place,
+        rsi=pl.when(place >= 14).then(70.5),
+        prediction=pl.when(place >= 30).then(50.5 + place),
+        forecast_for=pl.col("date").dt.offset_by("1d"),
+        seen_in=pl.when(place < 280).then(pl.lit("training")).otherwise(pl.lit("test")),
+        beats_random_walk=beats,
+    )
 
 
 def _write(frame: pl.DataFrame, path: Path, *symbols: str, **metadata: str) -> None:

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 from stock_assets.settings import Settings
 from tests.serving.browsing import CHROMIUM, PHONE, Visit, chromium
 from tests.serving.conftest import QUESTION, Models
-from tests.serving.small_market import publish_next_day_model, publish_tables, publish_volume_model
+from tests.serving.small_market import publish_next_day_model, publish_next_prices, publish_tables, publish_volume_model
 from tests.serving.test_process import serve
 
 pytestmark = [
@@ -53,6 +53,7 @@ def _publish(data_dir: Path) -> None:
     publish_tables(data_dir)
     publish_volume_model(data_dir)
     publish_next_day_model(data_dir)
+    publish_next_prices(data_dir)
 
 
 def test_the_reference_works_offline_and_tries_a_prediction(models: Models, browser: Browser) -> None:
@@ -208,6 +209,28 @@ def test_the_list_of_forecasts_sorts_and_leads_to_symbols(visit: Visit) -> None:
     visit.wait_for_charts()
 
 
+def test_crypto_assets_are_shown_with_what_their_prediction_is_worth(visit: Visit) -> None:
+    page = visit.open()
+    visit.wait_for_charts("crypto-chart")
+    crypto = page.locator("#crypto")
+    expect(crypto.locator("#crypto-sentence")).to_have_text(
+        "The model expects alder, which was at 449 on 30 Jun 2020, at 449.5 on Wednesday, 1 Jul 2020."
+    )
+    expect(crypto.locator("#crypto-worth")).to_have_class("warning")
+    expect(crypto.locator("#crypto-worth")).to_contain_text("mean error was 2.600, that of today's price 2.500")
+    crypto.get_by_label("Asset").select_option("beacon")
+    expect(crypto.locator("#crypto-worth")).to_contain_text("saved 20.0 % (95 % interval +10.0 % to +30.0 %)")
+    expect(crypto.locator("#crypto-worth")).not_to_have_class("warning")
+    expect(crypto.locator("#crypto-figures dd")).to_have_text(["449.5 +0.11 %", "449", "70.5", "50 % (41 % to 59 %)"])
+    expect(crypto.locator("#crypto-verdict")).to_have_text("All assets together: It does not beat it.")
+    # 365 days shown; the first 280 of 400 were trained on, and the day after the last of these was predicted from it
+    expect(page.locator("#crypto-chart .trace").nth(1).locator(".point")).to_have_count(400 - 281)
+    models = page.get_by_role("article", name="next_price_model")
+    expect(models).to_contain_text("No version so far is worth more than its baseline", ignore_case=True)
+    found = Axe().run(page, context="#crypto").response["violations"]
+    assert [one["id"] for one in found if one["impact"] in {"serious", "critical"}] == []
+
+
 def test_the_models_are_shown_with_their_pictures_and_card(visit: Visit) -> None:
     page = visit.open()
     visit.wait_for_charts()
@@ -260,7 +283,7 @@ def test_before_the_first_run_the_page_says_what_to_do_and_recovers_by_itself(mo
         expect(page.locator("#notice")).to_contain_text(
             "No volume_model has been promoted; run the pipeline (make run)"
         )
-        for part in ("#symbol", "#top", "#try", "#search"):
+        for part in ("#symbol", "#top", "#try", "#search", "#crypto"):
             expect(page.locator(part)).to_be_hidden()
         _publish(models.data_dir)
         visit.wait_for_charts()

@@ -9,8 +9,8 @@ from fastapi.testclient import TestClient
 
 from serving.catalogue import MOST_VERSIONS
 from stock_assets.registry import promote
-from tests.serving.conftest import Models
-from tests.serving.small_market import PIXEL, publish_next_day_model, publish_volume_model
+from tests.serving.conftest import QUESTION, Models
+from tests.serving.small_market import PIXEL, publish_next_day_model, publish_next_prices, publish_volume_model
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def _versions(models: Models, name: str = "volume_model") -> list[str]:
 
 
 def test_the_list_says_what_is_served_and_what_it_is_worth(market: Models, asked: TestClient) -> None:
-    volume, next_day = asked.get("/models").json()["models"]
+    volume, next_day, _ = asked.get("/models").json()["models"]
     assert volume | {"promoted_at": "..."} == {
         "name": "volume_model",
         "predicts": "A day's volume, from the 30-day windows that end on that day.",
@@ -90,12 +90,36 @@ def test_the_version_in_use_stays_that_of_the_service_where_a_promoted_one_is_re
 
 
 def test_before_the_first_model_the_list_says_what_to_do(client: TestClient) -> None:
-    for summary in client.get("/models").json()["models"]:
-        problem = f"no {summary['name']} has been promoted; run the pipeline (make run)"
-        assert (summary["version"], summary["versions"], summary["problem"]) == (None, 0, problem)
+    pipeline = "run the pipeline (make run)"
+    crypto = "run the crypto pipeline (stock-assets run --select 'crypto_prices*')"
+    remedies = {"volume_model": pipeline, "next_day_model": pipeline, "next_price_model": crypto}
+    models = client.get("/models").json()["models"]
+    for summary, (name, remedy) in zip(models, remedies.items(), strict=True):
+        problem = f"no {name} has been promoted; {remedy}"
+        assert summary | {"version": None, "versions": 0, "name": name, "problem": problem} == summary
     assert client.get("/models/volume_model").json()["listed"] == []
     answer = client.get("/models/volume_model/card")
-    assert (answer.status_code, answer.json()["detail"]) == (404, problem.replace("next_day", "volume"))
+    assert (answer.status_code, answer.json()["detail"]) == (
+        404,
+        f"no volume_model has been promoted; {pipeline}",
+    )
+
+
+def test_a_model_whose_versions_are_all_worth_nothing_says_so_and_lists_them(models: Models) -> None:
+    version = publish_next_prices(models.data_dir)
+    with TestClient(models.app()) as client:
+        answer = client.get("/models/next_price_model").json()
+        card = client.get(f"/models/next_price_model/card?version={version}")
+        assert client.get("/models/next_price_model/card").status_code == 404
+    assert answer["predicts"] == "A crypto asset's price on the next day."
+    assert (answer["version"], answer["versions"]) == (None, 1)
+    assert answer["problem"] == (
+        "no next_price_model has been promoted; no version so far is worth more than its baseline"
+    )
+    listed = answer["listed"][0]
+    assert (listed["version"], listed["promoted"], listed["candidate"]) == (version, False, "ridge_returns")
+    assert (listed["metrics"]["skill"], listed["problem"]) == ({"random_walk": 0.2}, None)
+    assert "<h1>next_price_model</h1>" in card.text
 
 
 def test_other_models_are_listed_too_and_other_folders_are_not(models: Models) -> None:
@@ -105,7 +129,7 @@ def test_other_models_are_listed_too_and_other_folders_are_not(models: Models) -
     (folder / "notes").mkdir()
     with TestClient(models.app()) as client:
         names = [summary["name"] for summary in client.get("/models").json()["models"]]
-        assert names == ["volume_model", "next_day_model", "own_model"]
+        assert names == ["volume_model", "next_day_model", "next_price_model", "own_model"]
         assert client.get("/models/notes").status_code == 404
 
 
@@ -119,14 +143,20 @@ def test_a_damaged_manifest_is_told_and_the_rest_is_listed(models: Models, conte
         assert (newer["version"], newer["problem"]) == (sound, None)
         assert older["version"] == damaged
         assert (older["problem"] is None) == (content == '{"files": 3}')
-        assert client.get(f"/models/volume_model/card?version={damaged}").status_code in {404, 409}
+        card = client.get(f"/models/volume_model/card?version={damaged}")
+        prediction = client.get("/predict", params={**QUESTION, "version": damaged})
+    assert card.status_code in {404, 409}
+    assert prediction.status_code == 409
+    for told in (str(older["problem"]), card.text, prediction.text):
+        assert str(models.data_dir) not in told
 
 
 def test_a_broken_pointer_is_told(models: Models) -> None:
     publish_next_day_model(models.data_dir)
     (models.data_dir / "models" / "next_day_model" / "latest.json").write_text("{")
     with TestClient(models.app()) as client:
-        assert "is not a pointer" in client.get("/models").json()["models"][1]["problem"]
+        problem = client.get("/models").json()["models"][1]["problem"]
+    assert problem.startswith("latest.json is not a pointer")
 
 
 def test_no_more_than_so_many_versions_are_listed_and_the_promoted_one(models: Models) -> None:

@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.serving.conftest import Models
-from tests.serving.small_market import publish_next_day_model, publish_tables, publish_volume_model
+from tests.serving.small_market import publish_next_day_model, publish_next_prices, publish_tables, publish_volume_model
 from tests.serving.test_process import serve
 
 pytestmark = pytest.mark.slow
@@ -37,6 +37,7 @@ def whole(tmp_path: Path) -> Iterator[str]:
     publish_tables(tmp_path)
     publish_volume_model(tmp_path)
     publish_next_day_model(tmp_path)
+    publish_next_prices(tmp_path)
     with serve(Models(tmp_path)) as url:
         yield url
 
