@@ -23,7 +23,7 @@ class Answered(NamedTuple):
     request_id: str
     model: LoadedModel
     inputs: tuple[float, float] | Array
-    volumes: int | Array
+    volumes: int | Volumes
 
 
 class Rows(NamedTuple):
@@ -46,7 +46,7 @@ class Backlog:
         self._rows = 0
 
     def add(
-        self, request_id: str, model: LoadedModel, inputs: tuple[float, float] | Array, volumes: int | Array
+        self, request_id: str, model: LoadedModel, inputs: tuple[float, float] | Array, volumes: int | Volumes
     ) -> int:
         """Gives how many rows are refused: none, or all of them."""
         rows = 1 if isinstance(inputs, tuple) else len(inputs)
@@ -77,5 +77,5 @@ def rows_of(entries: Sequence[Answered]) -> Iterator[Rows]:
 
 
 def _batch(entry: Answered) -> Rows:
-    inputs, volumes = np.asarray(entry.inputs, float), np.rint(entry.volumes).astype(np.int64)
+    inputs, volumes = np.asarray(entry.inputs, float), np.asarray(entry.volumes, np.int64)
     return Rows(entry.model, np.full(len(volumes), entry.time), entry.request_id, inputs, volumes)

@@ -63,7 +63,7 @@ async def answered(model: LoadedModel, recording: Recording, read: Callable[[], 
 
     loop = asyncio.get_running_loop()
     inputs, answers, response = work() if inline else await loop.run_in_executor(_threads, work)
-    recording.many(model, inputs, answers.volumes.astype(np.float64))
+    recording.many(model, inputs, answers.volumes)
     response.headers[VERSION_HEADER] = model.version
     return response
 

@@ -59,7 +59,7 @@ async def model_of_version(store: ModelStore, version: str) -> LoadedModel:
     try:
         model = await store.version(version)
     except (RegistryError, ModelRefusedError, OSError) as error:
-        raise HTTPException(409, f"version {version} cannot be served: {error}") from error
+        raise HTTPException(409, f"version {version} cannot be served: {store.told(error)}") from error
     if model is None:
         raise HTTPException(404, f"there is no version {version}; GET /models/volume_model lists them")
     return model

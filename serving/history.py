@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from serving.forecasts import Forecast
-from serving.published import Columns, read_symbol
+from serving.published import Columns, NotPublishedError, read_symbol
 
 DAY_COLUMNS = ("Date", "Adj Close", "Volume", "vol_moving_avg")
 BACKTEST_COLUMNS = ("as_of", "forecast", "low", "high", "next_volume")
@@ -53,6 +53,8 @@ class History(BaseModel):
 def last_days(features: Path, symbol: str, count: int) -> Columns:
     """The last rows of a symbol, oldest first. Raises `NotPublishedError`."""
     columns, _ = read_symbol(features, symbol, DAY_COLUMNS)
+    if not len(columns["Date"]):
+        raise NotPublishedError(f"the features of {symbol} are not there yet; run the pipeline (make run)")
     return {name: values[-count:] for name, values in columns.items()}
 
 

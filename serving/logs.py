@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quoted  # what json.dumps does with a text, in a tenth of the time
 from typing import Any
@@ -62,8 +63,9 @@ class AccessLog:
     def flush(self) -> None:
         lines, self._lines = self._lines, []
         if lines:
-            sys.stderr.write("".join(lines))
-            sys.stderr.flush()
+            with suppress(OSError):  # who reads the log has gone; that is no reason not to answer
+                sys.stderr.write("".join(lines))
+                sys.stderr.flush()
 
     def _now(self) -> str:
         """The time to the millisecond; the calendar is done once a second."""

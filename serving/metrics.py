@@ -6,6 +6,7 @@ and it is left out of the gauges.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -67,4 +68,5 @@ def _forget_dead_workers(folder: Path) -> None:
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+            with suppress(FileNotFoundError):  # another worker is asked at the same time, and was first
+                mark_process_dead(pid)  # type: ignore[no-untyped-call]

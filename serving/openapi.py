@@ -45,8 +45,9 @@ def _add_answers(path: str, operation: dict[str, Any], protection: Protection) -
     if protection.limit and not is_probe(path):
         _add(path, operation, 429, f"More than {protection.limit}.", RETRY_AFTER)
     if protection.keys:
-        operation["security"] = [] if is_open(path) else [{name: []} for name in SCHEMES]
-        if not is_open(path):
+        free = is_open(path, "application/json")
+        operation["security"] = [] if free else [{name: []} for name in SCHEMES]
+        if not free:
             _add(path, operation, 401, "No key, or one that is not known.", ASKS_FOR_KEY)
 
 

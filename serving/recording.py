@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from serving.backlog import Backlog, rows_of
 from serving.metrics import BATCH_ROWS, LOG_DROPPED, PREDICTIONS
-from serving.model import Array, LoadedModel
+from serving.model import Array, LoadedModel, Volumes
 from serving.prediction_log import PredictionLog
 from serving.shadow import Shadow, load_shadow
 from serving.store import ModelStore, logger
@@ -30,7 +30,7 @@ class Recorder:
         return Recording(self, request_id)
 
     def keep(
-        self, request_id: str, model: LoadedModel, inputs: tuple[float, float] | Array, volumes: int | Array
+        self, request_id: str, model: LoadedModel, inputs: tuple[float, float] | Array, volumes: int | Volumes
     ) -> None:
         """Hand predictions to the thread, if there is one: one row, or inputs (n, 2) and volumes (n,) in shares."""
         backlog = self._backlog
@@ -106,7 +106,7 @@ class Recording(NamedTuple):
         PREDICTIONS.labels(model.name, model.version).inc()
         self.recorder.keep(self.request_id, model, inputs, volume)
 
-    def many(self, model: LoadedModel, inputs: Array, volumes: Array) -> None:
+    def many(self, model: LoadedModel, inputs: Array, volumes: Volumes) -> None:
         """The predictions of a batch: inputs (n, 2), answers (n,) in shares."""
         PREDICTIONS.labels(model.name, model.version).inc(len(volumes))
         BATCH_ROWS.observe(len(volumes))

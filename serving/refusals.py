@@ -1,4 +1,4 @@
-"""The one shape of an answer that no route gave."""
+"""The one shape of a refusal that is of no protocol's own route."""
 
 from collections.abc import Mapping
 

@@ -13,6 +13,8 @@ from serving.refusals import refusal
 from stock_assets.api_keys import matching
 
 MEGABYTE = 1_000_000
+MOST_BODIES = 8
+"""Bodies of full size that a worker holds at once, or as many bytes in smaller ones."""
 
 
 def cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
@@ -33,9 +35,16 @@ def is_probe(path: str) -> bool:
     return path == "/ping" or path.startswith(("/health/", "/v2/health/"))
 
 
-def is_open(path: str) -> bool:
+def is_open(path: str, accept: str) -> bool:
     """What is answered without a key: probes, and the page, which holds no data before it is given one."""
-    return is_probe(path) or path in {"/", "/favicon.ico"} or path.startswith("/static/")
+    if path == "/":
+        return not wants_json(accept)
+    return is_probe(path) or path == "/favicon.ico" or path.startswith("/static/")
+
+
+def wants_json(accept: str) -> bool:
+    """Whether `/` is asked for its summary. Browsers ask for HTML first; programs that care name JSON and not HTML."""
+    return "application/json" in accept and "text/html" not in accept
 
 
 class Guard:
@@ -56,7 +65,7 @@ class Guard:
             app: ASGIApp = refusal(
                 scope, 429, f"more than {self._limit}; try again in {wait} s", {"Retry-After": str(wait)}
             )
-        elif self._keys and not known and not is_open(scope["path"]):
+        elif self._keys and not known and not is_open(scope["path"], Headers(scope=scope).get("accept", "")):
             app = refusal(
                 scope,
                 401,
@@ -96,6 +105,7 @@ def _address(scope: Scope) -> str:
 class BodyLimit:
     """Middleware that stops a body which is too large, before it is read where it says its length.
 
+    All bodies together are bounded too, since many connections may each send one that is not too large.
     The route that reads it is told, so that each protocol answers in its own shape; Starlette's own middleware answers
     in plain text.
     """
@@ -103,6 +113,7 @@ class BodyLimit:
     def __init__(self, app: ASGIApp, megabytes: int) -> None:
         self._app = app
         self._bytes = megabytes * MEGABYTE
+        self._held = 0
         self._problem = f"the body is larger than {megabytes} MB (STOCK_ASSETS_MAX_BODY_MB); send it in parts"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,15 +122,23 @@ class BodyLimit:
             return
         declared = Headers(scope=scope).get("content-length", "0")
         # Longer numbers would be refused too; the server has seen to it that it is one.
-        arrived = self._bytes + 1 if len(declared) > 15 or int(declared) > self._bytes else 0
+        too_large = len(declared) > 15 or int(declared) > self._bytes
+        arrived = 0
 
         async def receive_some() -> Message:
             nonlocal arrived
-            if arrived <= self._bytes:
-                message = await receive()
-                arrived += len(message.get("body", b""))
+            if too_large or arrived > self._bytes:
+                raise HTTPException(413, self._problem)
+            message = await receive()
+            some = len(message.get("body", b""))
+            arrived, self._held = arrived + some, self._held + some
             if arrived > self._bytes:
                 raise HTTPException(413, self._problem)
+            if self._held > MOST_BODIES * self._bytes:
+                raise HTTPException(503, "more is being sent at once than this worker can hold; try again")
             return message
 
-        await self._app(scope, receive_some, send)
+        try:
+            await self._app(scope, receive_some, send)
+        finally:
+            self._held -= arrived

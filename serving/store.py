@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 
 from serving.loading import ModelRefusedError, load_promoted, load_version
@@ -35,10 +36,16 @@ class ModelStore:
         self._loading = asyncio.Lock()
 
     async def follow(self, seconds: float) -> None:
-        """Refresh every so many seconds, in a thread so that no request waits; never returns."""
+        """Refresh every so many seconds, in a thread so that no request waits; never returns, whatever goes wrong."""
         while True:
             await asyncio.sleep(seconds)
-            await asyncio.to_thread(self.refresh)
+            try:
+                await asyncio.to_thread(self.refresh)
+            except Exception as error:
+                problem = f"looking for a newly promoted model failed: {type(error).__name__}; the log has the cause"
+                if problem != self.problem:
+                    self.problem = problem
+                    logger.exception("looking for a newly promoted model failed; it is tried again")
 
     def refresh(self) -> None:
         """Swap in a newly promoted model; where it cannot be used, say so once and keep the old one.
@@ -84,6 +91,10 @@ class ModelStore:
                 self._asked_for[version] = loaded
             return self._asked_for[version]
 
+    def told(self, error: Exception) -> str:
+        """What a client learns of an error of loading."""
+        return told(error, self._folder)
+
     def _swap(self, model: LoadedModel) -> None:
         if self.model:
             MODEL_WORKERS.labels(self.model.name, self.model.version).set(0)
@@ -103,12 +114,16 @@ class ModelStore:
         self._settled = None
         if self.model is None:
             return f"no {self._folder.name} has been promoted; run the pipeline (make run)"
-        return f"{self._pointer} is gone; version {self.model.version} stays in service"
+        return f"{self._pointer.name} is gone; version {self.model.version} stays in service"
 
     def _refusal(self, error: Exception) -> str:
-        if self.model is None:
-            return f"the promoted model is refused: {error}"
-        return f"the promoted model is refused: {error}; version {self.model.version} stays in service"
+        problem = f"the promoted model is refused: {self.told(error)}"
+        return problem if self.model is None else f"{problem}; version {self.model.version} stays in service"
+
+
+def told(error: Exception, folder: Path) -> str:
+    """What a client learns of an error: paths below `folder`, not where on the machine that lies."""
+    return str(error).replace(f"{folder}{os.sep}", "")
 
 
 def signature(path: Path) -> tuple[int, ...] | None:

@@ -1,6 +1,7 @@
 """JSON from strangers: numbers are finite or refused later, keys are unique, and what it costs is known beforehand."""
 
 import json
+from collections import Counter
 from typing import Any
 
 from serving.batches import RefusedError
@@ -45,8 +46,7 @@ def check_values(count: int, max_rows: int) -> None:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
         raise ValueError(f"the key {ascii(twice)[:100]} appears twice in one object")
     return found
 

@@ -146,7 +146,7 @@ def read_manifest(folder: Path, version: str) -> dict[str, Any]:
     path = folder / version / MANIFEST_FILE
     try:
         manifest = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RegistryError(f"{path} cannot be read: {error}") from error
     if not isinstance(manifest, dict):
         raise RegistryError(f"{path} is not a manifest")

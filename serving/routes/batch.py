@@ -28,6 +28,9 @@ from serving.protocols import ProtocolRoute
 from stock_assets.learning.volume import INPUTS, MAX_VOLUME
 
 JSON = "application/json"
+MOST_TYPES = 100
+"""That are looked at of those that a client accepts; a header has room for 30,000."""
+WEIGHT = re.compile(r"0?\.\d+|1(\.0*)?", re.ASCII)
 
 router = APIRouter(tags=["predictions"], route_class=ProtocolRoute)
 
@@ -132,10 +135,10 @@ async def predict_batch(request: Request, model: ChosenModel, recording: Recordi
 def _wanted(accept: str, sent: str) -> str:
     """The type to answer in: the one that the client prefers, else the one that it sent."""
     ranges = []
-    for part in accept.split(","):
+    for part in accept.split(",")[:MOST_TYPES]:
         kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
         weight = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
-        if re.fullmatch(r"0?\.\d*[1-9]\d*|1(\.0*)?", weight, re.ASCII):
+        if WEIGHT.fullmatch(weight) and float(weight) > 0:
             ranges.append((float(weight), kind))
     for _, kind in sorted(ranges, key=itemgetter(0), reverse=True):
         if kind == JSON or kind in _WRITERS:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from serving.assets import Asset, Assets, unzipped
 from serving.published import Cached, Columns, NotPublishedError
+from serving.security import wants_json
 from serving.store import ModelStore
 from stock_assets.layout import Layout
 
@@ -73,7 +74,7 @@ def add_page(app: FastAPI, layout: Layout) -> None:
 )
 async def page(request: Request) -> Response:
     """A page to search symbols, see forecasts and try predictions; for programs, what the service is."""
-    if _wants_json(request.headers.get("accept", "")):
+    if wants_json(request.headers.get("accept", "")):
         summary = await asyncio.to_thread(_summary, request.app.state.store, request.app.state.freshness)
         return JSONResponse(summary.model_dump(mode="json"), headers={"Vary": "Accept", "Cache-Control": "no-store"})
     asset = await asyncio.to_thread(request.app.state.assets.get, "index.html")
@@ -107,11 +108,6 @@ async def _answer(request: Request, asset: Asset, headers: dict[str, str], vary:
         return Response(asset.compressed, media_type=asset.media_type, headers={**headers, "Content-Encoding": "gzip"})
     content = await asyncio.to_thread(unzipped, asset)
     return Response(content, media_type=asset.media_type, headers=headers)
-
-
-def _wants_json(accept: str) -> bool:
-    """Browsers ask for HTML first; programs that care name JSON and not HTML."""
-    return "application/json" in accept and "text/html" not in accept
 
 
 def _summary(store: ModelStore, freshness: Cached[Freshness]) -> Summary:

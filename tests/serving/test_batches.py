@@ -1,5 +1,6 @@
 import json
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,8 @@ from fastapi.testclient import TestClient
 
 import serving.batches
 from serving.app import create_app
+from serving.batches import RefusedError
+from serving.routes.batch import _wanted
 from tests.serving.batch_bodies import (
     FILE,
     JSON,
@@ -150,6 +153,21 @@ def test_what_is_no_batch_is_refused_with_the_reason(good_client: TestClient, bo
     response = post(good_client, body)
     assert response.status_code == 422
     assert response.json()["detail"].startswith(reason)
+
+
+def test_a_key_that_appears_twice_among_many_is_found_at_once(good_client: TestClient) -> None:
+    keys = b",".join(b'"%d":1' % number for number in range(200_000))
+    start = time.perf_counter()
+    assert "the key '199999' appears twice" in post(good_client, b'{%b,"199999":1}' % keys).json()["detail"]
+    assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("accept", [f"{JSON};q=.{'1' * 60_000}x", "," * 60_000])
+def test_a_long_accept_header_costs_no_time(accept: str) -> None:
+    start = time.perf_counter()
+    with pytest.raises(RefusedError):
+        _wanted(accept, JSON)
+    assert time.perf_counter() - start < 0.1
 
 
 @pytest.mark.parametrize("unit", [b"[", b"{},", b"1,", b'{"a":', b"[],"])

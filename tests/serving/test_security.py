@@ -1,16 +1,20 @@
 """Keys, limits and origins, in front of the whole application."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from fastapi import HTTPException
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
+from starlette.types import Message, Receive, Scope, Send
 
 import serving.rate_limit
 from serving.app import create_app
 from serving.rate_limit import RateLimit
+from serving.security import MEGABYTE, MOST_BODIES, BodyLimit
 from stock_assets.errors import UserError
 from stock_assets.settings import Settings
 from tests.serving.conftest import QUESTION, Models
@@ -56,9 +60,20 @@ def test_probes_and_the_page_need_no_key(models: Models) -> None:
             assert client.get(path).status_code != 401
 
 
+def test_the_summary_for_programs_needs_a_key(models: Models) -> None:
+    with service(models, api_keys=SecretStr(KEY)) as client:
+        as_json = {"Accept": "application/json"}
+        assert client.get("/", headers=as_json).status_code == 401
+        assert client.get("/", headers={**as_json, "X-API-Key": KEY}).json()["model"] == "volume_model"
+
+
 def test_a_refusal_below_the_inference_protocol_is_in_its_shape(models: Models) -> None:
     with service(models, api_keys=SecretStr(KEY)) as client:
         assert list(client.get("/v2/models/volume_model").json()) == ["error"]
+        key = {"X-API-Key": KEY}
+        assert client.get("/v2/nothing", headers=key).json() == {"error": "Not Found"}
+        assert client.delete("/v2/models/volume_model", headers=key).json() == {"error": "Method Not Allowed"}
+        assert client.get("/nothing", headers=key).json() == {"detail": "Not Found"}
 
 
 def test_a_detour_to_an_open_path_stays_closed(models: Models) -> None:
@@ -209,6 +224,29 @@ def test_a_body_that_does_not_say_is_stopped_where_it_is_too_large(models: Model
         refused = client.post("/predict", content=endless(), headers={"Content-Type": "application/json"})
     assert refused.status_code == 413
     assert "larger than 1 MB" in refused.json()["detail"]
+
+
+def test_bodies_that_are_sent_at_once_are_bounded_together_and_freed_after_their_answers() -> None:
+    stop: list[Message] = [{"type": "http.request", "body": b"x" * MEGABYTE, "more_body": True}]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        if scope["path"]:
+            await limit({**scope, "path": scope["path"][1:]}, receive_one, send)
+
+    async def receive_one() -> Message:
+        return stop[0]
+
+    async def send(_: Message) -> None:
+        raise AssertionError("nothing is answered here")
+
+    limit = BodyLimit(app, megabytes=1)
+    scope = {"type": "http", "method": "POST", "headers": []}
+    for _ in range(2):
+        asyncio.run(limit({**scope, "path": "x" * (MOST_BODIES - 1)}, receive_one, send))
+    with pytest.raises(HTTPException, match="503"):
+        asyncio.run(limit({**scope, "path": "x" * MOST_BODIES}, receive_one, send))
+    asyncio.run(limit({**scope, "path": "x" * (MOST_BODIES - 1)}, receive_one, send))
 
 
 def test_the_api_description_says_that_a_body_may_be_too_large(good_client: TestClient) -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import logging
 import shutil
@@ -67,6 +68,7 @@ BROKEN = {
     "model changed": (_with_file("model.txt", b"x"), "it was changed"),
     "manifest missing": (_with_file("manifest.json", None), "manifest.json cannot be read"),
     "manifest no JSON": (_with_file("manifest.json", b"{"), "manifest.json cannot be read"),
+    "manifest too deep": (_with_file("manifest.json", b"[" * 100_000), "manifest.json cannot be read"),
     "manifest a list": (_with_file("manifest.json", b"[]"), "is not a manifest"),
     "pointer no JSON": (_with_file("latest.json", b'{"name'), "is not a pointer"),
     "pointer empty": (_with_file("latest.json", b""), "is not a pointer"),
@@ -117,6 +119,7 @@ def test_a_broken_version_is_refused_once_and_the_old_one_stays(
         store.refresh()
     assert store.model is good
     assert reason in str(store.problem)
+    assert str(models.data_dir) not in str(store.problem)
     assert [record.message for record in caplog.records] == [store.problem]
     recovered, _ = models.publish(level=2.0)
     models.promote(recovered)
@@ -184,3 +187,31 @@ def test_a_data_folder_that_is_a_file(models: Models) -> None:
     store = ModelStore(models.folder)
     store.refresh()
     assert "Not a directory" in str(store.problem)
+
+
+def test_whatever_goes_wrong_it_looks_again(
+    models: Models, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    models.promote(models.publish()[0])
+    store = ModelStore(models.folder)
+    refresh, calls = store.refresh, 0
+
+    def fail_twice() -> None:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise MemoryError
+        refresh()
+
+    async def follow_until_served() -> None:
+        following = asyncio.create_task(store.follow(0.001))
+        while store.model is None:
+            await asyncio.sleep(0.001)
+        following.cancel()
+
+    monkeypatch.setattr(store, "refresh", fail_twice)
+    asyncio.run(asyncio.wait_for(follow_until_served(), 10))
+    assert [record.message for record in caplog.records if record.exc_info] == [
+        "looking for a newly promoted model failed; it is tried again"
+    ]
+    assert store.problem is None
