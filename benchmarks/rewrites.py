@@ -31,8 +31,8 @@ from stock_assets.settings import PREFIX
 WORKERS = 2
 SYMBOL = "AGM-A"
 """One that every generated market has."""
-NAME = re.compile(rb'"name":"[^"]*",')
-"""Names are of the table of symbols, whose newest state is shown beside forecasts made before it."""
+NAME = re.compile(rb'"name":(?:"[^"]*"|null),')
+"""Names are of the table of symbols, whose newest state is shown beside forecasts that were made before it."""
 ASKED = (12345.0, 25.0)
 
 
