@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from polars.testing import assert_frame_equal
 
 from serving.app import create_app
+from serving.tabulating import table_of
 from stock_assets import volume_predictions
 from stock_assets.contract import PREDICTION_COLUMNS
 from stock_assets.errors import UserError
@@ -160,7 +161,7 @@ def test_the_service_gives_the_same_answers(market: Layout, monkeypatch: pytest.
     model = read_promoted(market.models / "volume_model")
     with duckdb.connect() as connection:
         volume_predictions._write(connection, Stale(features, "x"), path, predictor(model, threads=1))
-    monkeypatch.setattr("serving.store.survives", lambda *_: True)
+    monkeypatch.setattr("serving.loading.tabulated", table_of)
     with TestClient(create_app(Settings(data_dir=market.data_dir))) as client:
         answers = [client.get("/predict", params=question) for question in awkward]
 
