@@ -70,7 +70,9 @@ class NextPrice(BaseModel):
         description="The price on `forecast_for`; null where the model lacks an input, as in the first 30 days."
     )
     baseline: float = Field(description="What the random walk says of that day: the price of `as_of`.")
-    beats_random_walk: bool = Field(description="Whether the whole 95 % interval of this asset's skill is above 0.")
+    beats_random_walk: bool = Field(
+        description="Whether the whole 95 % interval of this asset's skill is above 0, of 100 days or more."
+    )
     note: str = Field(description="How far to trust the prediction, in a sentence.")
     metrics: Measured | None = Field(description="null where the asset has no days in the test window.")
     direction: Direction | None
@@ -267,7 +269,7 @@ def _measured(compared: _Compared, window: Window) -> Measured:
 
 def _note(newest: dict[str, Any], compared: _Compared | None) -> str:
     if newest["prediction"] is None:
-        return "There is no prediction: on that day the model lacks an input; the first 30 days of an asset have none."
+        return "There is no prediction: the model lacks an input of that day, as in an asset's first 30, or this asset."
     if compared is None:
         return f'Nothing shows that this beats "{BASELINE}": the asset has no days in the test window.'
     model, walk = compared.model, compared.random_walk

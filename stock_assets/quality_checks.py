@@ -78,6 +78,7 @@ CRYPTO = (
         RUN_AGAIN,
     ),
     Check("unique_dates", "rows", "An asset has each date once.", "mend the files"),
+    Check("no_future_dates", "rows", "No row is dated later than tomorrow, in UTC.", "mend or remove these rows"),
     Check("missing_days", "rows", "Days that have no row on the day after, though later ones follow: no label."),
 )
 

@@ -105,7 +105,10 @@ def make_next_price_model(
 def cut(rows: PriceRows) -> tuple[Windows, Split]:
     """The windows of the rows, by date. Raises `UserError` for too few days or rows."""
     usable = rows.at(rows.complete(*INPUTS, *PUBLISHED_INPUTS, "next_price"))
-    split = split_by_date(usable.days, TRAIN_SHARE, VALIDATION_SHARE)
+    try:
+        split = split_by_date(usable.days, TRAIN_SHARE, VALIDATION_SHARE)
+    except UserError as error:
+        raise UserError(f"too few days for {NAME}: it takes files of about 520 days") from error
     training = split.train(usable.days)
     for places in usable.by_asset().values():
         if (training & places).sum() < MIN_ROWS:

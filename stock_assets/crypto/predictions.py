@@ -14,12 +14,17 @@ from stock_assets.crypto.measures import RANDOM_WALK
 from stock_assets.crypto.model import NAME
 from stock_assets.crypto.rows import PriceRows, read_rows
 from stock_assets.errors import UserError
+from stock_assets.ingest.snapshot import Manifest
 from stock_assets.layout import Layout
+from stock_assets.learning.evaluation import BLOCK
 from stock_assets.learning.metrics import Array
 from stock_assets.promoted import NotPromotedError, Promoted, read_promoted
 from stock_assets.publishing import staged
 from stock_assets.registry import MODEL_FILE, newest_manifest
 from stock_assets.statements import run
+
+MIN_DAYS = 5 * BLOCK
+"""Days of the test window without which an interval says nothing: of two blocks a coin beats the random walk often."""
 
 
 class Published(NamedTuple):
@@ -32,7 +37,7 @@ class Published(NamedTuple):
     path: Path
 
 
-def make_predictions(connection: DuckDBPyConnection, layout: Layout, source: str) -> Published:
+def make_predictions(connection: DuckDBPyConnection, layout: Layout) -> Published:
     """Write the predictions of the promoted version for all rows, or where none is of the one that was made last.
 
     Raises `UserError` where there is no sound version, or one of another program.
@@ -52,6 +57,7 @@ def make_predictions(connection: DuckDBPyConnection, layout: Layout, source: str
         "beats_random_walk": np.array([beats.get(str(name), False) for name in rows.asset]),
     }
     told = json.dumps(worth(model, promoted))
+    source = Manifest.model_validate_json(layout.crypto_manifest.read_bytes()).source
     connection.register("predictions", table)
     try:
         with staged(path) as file:
@@ -63,10 +69,13 @@ def make_predictions(connection: DuckDBPyConnection, layout: Layout, source: str
 
 
 def beats_random_walk(manifest: dict[str, Any]) -> dict[str, bool]:
-    """By asset whether the version errs less on the test window by more than chance would: the low end of the 95 %
-    interval of its skill is above 0."""
-    found = manifest["metrics"]["assets"]
-    return {asset: scores[manifest["candidate"]]["skill_interval"][0] > 0 for asset, scores in found.items()}
+    """By asset whether the version errs less on the test window by more than chance would.
+
+    The low end of the 95 % interval of its skill is above 0, and there are enough days for an interval.
+    """
+    candidate = manifest["candidate"]
+    found = {asset: scores[candidate] for asset, scores in manifest["metrics"]["assets"].items()}
+    return {asset: own["rows"] >= MIN_DAYS and own["skill_interval"][0] > 0 for asset, own in found.items()}
 
 
 def worth(model: Promoted, promoted: bool) -> dict[str, Any]:

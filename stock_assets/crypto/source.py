@@ -19,23 +19,23 @@ from stock_assets.settings import Settings
 HEADER = "date,price,volume,marketCap"
 
 
-def refresh(settings: Settings) -> Manifest:
-    """Publish the manifest of the files, `raw/crypto.json`; without a path of the user's they are generated.
+def refresh(settings: Settings, place: Path) -> Manifest:
+    """Write the manifest of the files to `place`; without a path of the user's they are generated.
 
-    Raises `UserError` where there are none; the manifest before stays then.
+    It is published with what was made of the files: until then the sensor takes them for new ones. Raises `UserError`
+    where there are none.
     """
-    layout = Layout(settings.data_dir)
     if settings.crypto_path is None:
-        with staged_folder(layout.crypto_demo) as folder:
+        with staged_folder(Layout(settings.data_dir).crypto_demo) as folder:
             write_assets(folder, settings.demo_seed)
     manifest = inspect(settings)
-    write_json(layout.crypto_manifest, manifest.model_dump(mode="json"))
+    write_json(place, manifest.model_dump(mode="json"))
     return manifest
 
 
 def inspect(settings: Settings) -> Manifest:
     """Describe every file: they are small, so all are read. Raises `UserError` where there are none."""
-    path = (settings.crypto_path or Layout(settings.data_dir).crypto_demo).resolve()
+    path = (settings.crypto_path or Layout(settings.data_dir).crypto_demo).absolute()
     files = [describe(file, HEADER) for file in _files(path)]
     digest = hashlib.sha256()
     for file in files:
@@ -63,7 +63,7 @@ def _look(settings: Settings) -> Look:
     if settings.crypto_path is None:
         origin = _demo_origin(settings)
         return Look(origin, 0, lambda manifest: manifest.origin == origin)
-    stats = [f"{os.fsencode(file)!r} {stat_of(file)}" for file in _files(settings.crypto_path.resolve())]
+    stats = [f"{os.fsencode(file)!r} {stat_of(file)}" for file in _files(settings.crypto_path.absolute())]
     digest = hashlib.sha256("\n".join(stats).encode()).hexdigest()[:16]
     return Look(
         f"crypto {settings.crypto_path} {digest}",
@@ -89,7 +89,8 @@ def _files(path: Path) -> Iterable[Path]:
     """The file, or the CSV files of the folder. Raises `UserError` where there are none."""
     if not path.exists():
         raise UserError(f"STOCK_ASSETS_CRYPTO_PATH={path}: there is no such file or folder")
-    files = sorted(path.glob("[!.]*.csv")) if path.is_dir() else [path]
-    if not files or files[0].suffix != ".csv":
+    found = sorted(file for file in path.iterdir() if not file.name.startswith(".")) if path.is_dir() else [path]
+    files = [file for file in found if file.suffix.lower() == ".csv"]
+    if not files:
         raise UserError(f"STOCK_ASSETS_CRYPTO_PATH={path}: give a file `<asset>.csv`, or a folder with such files")
     return files

@@ -14,21 +14,22 @@ from stock_assets.ingest.inspection import changed_since
 from stock_assets.ingest.snapshot import Manifest
 from stock_assets.layout import Layout
 from stock_assets.provenance import data_version
-from stock_assets.quality import Finding, findings_of, offenders_of
+from stock_assets.quality import Finding, findings_of, offenders_of, tomorrow
 from stock_assets.quality_checks import Check
 from stock_assets.statements import recipe, run
 
 FOLDER = "crypto"
 
 
-def build(connection: DuckDBPyConnection, layout: Layout, manifest: Manifest) -> Totals:
+def build(connection: DuckDBPyConnection, layout: Layout, manifest: Manifest, place: Path) -> Totals:
     """Fill an empty database: `crypto_prices`, what was set aside, and the view `crypto_features`.
 
-    Raises `UserError` where no row can be loaded, and where a file was changed since the manifest was made.
+    `place` is the file of the manifest. Raises `UserError` where no row can be loaded, and where a file was changed
+    since the manifest was made.
     """
     version = data_version(manifest, FOLDER)
     run(connection, "create_quarantine")
-    run(connection, "create_source_files", manifest=str(layout.crypto_manifest))
+    run(connection, "create_source_files", manifest=str(place))
     run(connection, "create_snapshot", version=manifest.version, data_version=version, recipe=recipe(FOLDER))
     run(connection, f"{FOLDER}/create_prices")
     if paths := [glob.escape(str(manifest.folder(layout) / file.file)) for file in manifest.loadable]:
@@ -54,7 +55,7 @@ def inspect_prices(connection: DuckDBPyConnection) -> list[Finding]:
 
     def look(check: Check) -> tuple[list[dict[str, object]], int]:
         total = totals.files if check.unit == "files" else totals.rows_kept
-        return offenders_of(connection, f"checks/crypto_prices/{check.name}", {}), total
+        return offenders_of(connection, f"checks/crypto_prices/{check.name}", {"latest": tomorrow()}), total
 
     return list(findings_of("crypto_prices", look, before={}))
 

@@ -34,22 +34,28 @@ OLD_NEWS = 3600.0
 
 def source_sensor(settings: Settings) -> dg.SensorDefinition:
     """The sensor that requests a full refresh once per change of the source."""
-    return _sensor(settings, "source_changed", full_refresh, "raw_files", watch)
+    return _sensor(settings, "source_changed", full_refresh, "raw_files", watch, running=settings.automation)
 
 
 def crypto_sensor(settings: Settings) -> dg.SensorDefinition:
-    """The sensor that requests a refresh of the crypto assets once per change of their files."""
-    return _sensor(settings, "crypto_changed", crypto_refresh, "crypto_prices", watch_crypto)
+    """The sensor that requests a refresh of the crypto assets once per change of their files.
+
+    It runs by itself only where there are files: who has none has not asked for generated ones.
+    """
+    running = settings.automation and settings.crypto_path is not None
+    return _sensor(settings, "crypto_changed", crypto_refresh, "crypto_prices", watch_crypto, running=running)
 
 
-def _sensor(settings: Settings, name: str, job: Any, reader: str, look: Watch) -> dg.SensorDefinition:
+def _sensor(  # noqa: PLR0913 - one caller each for the market and for crypto
+    settings: Settings, name: str, job: Any, reader: str, look: Watch, *, running: bool
+) -> dg.SensorDefinition:
     """A sensor that requests the job once per change of what the asset `reader` reads."""
 
     @dg.sensor(
         name=name,
         job=job,
         minimum_interval_seconds=settings.poll_seconds,
-        default_status=dg.DefaultSensorStatus.RUNNING if settings.automation else dg.DefaultSensorStatus.STOPPED,
+        default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
         description=f"Requests one {job.name} when the source of {reader} has changed and holds still: see the ticks "
         "for what it saw. A file that was only touched starts nothing.",
     )

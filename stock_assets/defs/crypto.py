@@ -38,15 +38,25 @@ def crypto_prices(
     """
     with writing(context) as settings:
         layout = Layout(settings.data_dir)
-        manifest = refresh(settings)
-        with staging() as stage, crypto_database.building(stage(layout.crypto_database)) as connection:
-            totals = tables.build(connection, layout, manifest)
-            findings = tables.inspect_prices(connection)
-            yield from blocking_results(findings)
-            version = tables.published_version(connection)
-            run(connection, "crypto/export_prices", path=str(stage(layout.crypto("crypto_prices"))), made_from=version)
-            export_quarantine(connection, stage(layout.crypto("crypto_quarantine")), version)
-            reasons = quarantine_reasons(connection)
+        with staging() as stage:
+            database, prices, quarantine, place = map(
+                stage,
+                (
+                    layout.crypto_database,
+                    layout.crypto("crypto_prices"),
+                    layout.crypto("crypto_quarantine"),
+                    layout.crypto_manifest,  # last: the sensor takes what it names for published
+                ),
+            )
+            manifest = refresh(settings, place)
+            with crypto_database.building(database) as connection:
+                totals = tables.build(connection, layout, manifest, place)
+                findings = tables.inspect_prices(connection)
+                yield from blocking_results(findings)
+                version = tables.published_version(connection)
+                run(connection, "crypto/export_prices", path=str(prices), made_from=version)
+                export_quarantine(connection, quarantine, version)
+                reasons = quarantine_reasons(connection)
     yield dg.MaterializeResult(
         metadata=totals._asdict()
         | warning_counts(findings)
@@ -132,7 +142,7 @@ def next_price_predictions(context: dg.AssetExecutionContext, crypto_database: C
     row of an asset is its forecast. It also says whether the model beats the random walk: mostly none does.
     """
     with writing(context) as settings, crypto_database.get_connection() as connection:
-        made = make_predictions(connection, Layout(settings.data_dir), "folder" if settings.crypto_path else "demo")
+        made = make_predictions(connection, Layout(settings.data_dir))
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": made.rows,

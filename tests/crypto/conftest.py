@@ -69,7 +69,8 @@ def build(tmp_path: Path) -> Iterator[Any]:
 
         def build_tables(path: Path) -> Tables:
             settings = Settings(data_dir=tmp_path / "data", crypto_path=path)
-            tables.build(connection, Layout(settings.data_dir), source.refresh(settings))
+            layout = Layout(settings.data_dir)
+            tables.build(connection, layout, source.refresh(settings, layout.crypto_manifest), layout.crypto_manifest)
             return Tables(connection)
 
         yield build_tables

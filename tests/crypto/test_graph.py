@@ -31,7 +31,7 @@ SAMPLE = ["price", "volume", "marketCap", "rsi", "next_price", "prediction"]
 
 def frame(path: Path) -> Any:
     with duckdb.connect(config={"threads": 1}) as connection:
-        return connection.execute("FROM read_parquet($path) ORDER BY asset, date", {"path": str(path)}).df()
+        return connection.execute("FROM read_parquet($path)", {"path": str(path)}).df()
 
 
 def predictions(layout: Layout) -> Any:
@@ -59,7 +59,8 @@ def test_one_run_makes_everything(walked: Ran) -> None:
     assert (walked.result.success, failures(walked.result), steps(walked.result)) == (True, {}, ASSETS)
     assert litter(walked.layout.data_dir) == []
     assert (prices["files"], prices["rows_read"], prices["rows_kept"]) == (2, 1000, 1000)
-    assert checks(walked.result, "crypto_prices").keys() == {"reconciled", "unique_dates", "missing_days"}
+    names = {"reconciled", "unique_dates", "no_future_dates", "missing_days"}
+    assert checks(walked.result, "crypto_prices").keys() == names
     assert model["skill_by_model"].startswith("![")
     assert [row["asset"] for row in records(forecasts["forecasts"])] == ["ada", "bit"]
 
@@ -192,18 +193,22 @@ def test_new_prices_that_turn_against_the_model_leave_the_promoted_version(trend
 
 
 def test_a_skill_that_may_be_chance_is_not_said_to_beat_anything() -> None:
-    def manifest(*interval: float) -> dict[str, Any]:
-        return {"candidate": "x", "metrics": {"assets": {"a": {"x": {"skill": 0.01, "skill_interval": interval}}}}}
+    def manifest(*interval: float, days: int = 100) -> dict[str, Any]:
+        return {
+            "candidate": "x",
+            "metrics": {"assets": {"a": {"x": {"rows": days, "skill": 0.01, "skill_interval": interval}}}},
+        }
 
     assert beats_random_walk(manifest(-0.001, 0.02)) == {"a": False}
     assert beats_random_walk(manifest(0.001, 0.02)) == {"a": True}
+    assert beats_random_walk(manifest(0.001, 0.02, days=99)) == {"a": False}
 
 
 def test_too_few_days_fail_with_their_line(tmp_path: Path) -> None:
     ran = run(tmp_path / "data", write(tmp_path / "young.csv", lines_of(walk(200, 1))))
 
     assert list(failures(ran.result)) == [NAME]
-    assert "too few trading days to split by time" in failures(ran.result)[NAME]
+    assert "too few days for next_price_model: it takes files of about 520 days" in failures(ran.result)[NAME]
 
 
 def test_an_asset_that_is_too_young_to_learn_from_still_has_its_forecast(tmp_path: Path) -> None:
@@ -274,3 +279,14 @@ def test_the_real_file_by_one_run(real_file: Path, tmp_path: Path) -> None:
     assert ran.result.success
     assert len(table) > 500
     assert told(ran.layout)["assets"][real_file.stem][RANDOM_WALK]["mae"] > 0
+
+
+def test_predictions_alone_keep_what_they_are_made_of(walked: Ran, tmp_path: Path) -> None:
+    layout = Layout(shutil.copytree(walked.layout.data_dir, tmp_path / "data"))
+    again = run(layout.data_dir, None, ["next_price_predictions"])
+
+    assert again.result.success
+    with duckdb.connect() as connection:
+        path = str(layout.crypto("next_price_predictions"))
+        stored = connection.execute("FROM parquet_kv_metadata($path)", {"path": path}).fetchall()
+    assert (b"source", b"folder") in [(key, value) for _, key, value in stored]

@@ -8,8 +8,8 @@ import pytest
 
 from stock_assets.crypto import source
 from stock_assets.crypto.demo import DAYS, write_assets
-from stock_assets.crypto.source import refresh
 from stock_assets.defs.automation import crypto_sensor
+from stock_assets.ingest.snapshot import Manifest
 from stock_assets.ingest.watch import Decision, Seen
 from stock_assets.layout import Layout
 from stock_assets.settings import Settings, load_settings
@@ -65,6 +65,11 @@ def test_generated_prices_are_those_of_a_restless_random_walk(tmp_path: Path) ->
     assert np.corrcoef(abs(returns[1:]), abs(returns[:-1]))[0, 1] > 0.1, "its volatility has a memory"
 
 
+def refresh(settings: Settings) -> Manifest:
+    """As the asset does it, were it only that."""
+    return source.refresh(settings, Layout(settings.data_dir).crypto_manifest)
+
+
 def test_a_refresh_of_the_demo_makes_its_files_and_no_litter(tmp_path: Path) -> None:
     manifest = refresh(Settings(data_dir=tmp_path))
     again = refresh(Settings(data_dir=tmp_path))
@@ -78,13 +83,14 @@ def test_a_refresh_of_the_demo_makes_its_files_and_no_litter(tmp_path: Path) -> 
 
 def test_a_file_or_a_folder_gives_its_assets(tmp_path: Path, folder: Path) -> None:
     write(folder / ".hidden.csv", [])
+    write(folder / "c.CSV", lines_of([5]))
     (folder / "notes.txt").write_text("x")
 
     of_folder = refresh(Settings(data_dir=tmp_path / "data", crypto_path=folder))
     of_file = refresh(Settings(data_dir=tmp_path / "data", crypto_path=folder / "b.csv"))
     layout = Layout(tmp_path / "data")
 
-    assert [file.symbol for file in of_folder.files] == ["a", "b"]
+    assert [file.symbol for file in of_folder.files] == ["a", "b", "c"]
     assert [file.symbol for file in of_file.files] == ["b"]
     assert all((of_folder.folder(layout) / file.file).exists() for file in of_folder.files)
 

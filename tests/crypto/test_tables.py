@@ -87,6 +87,23 @@ def test_a_file_whose_dates_run_backwards_is_refused_as_a_whole(build: Any, tmp_
     ]
 
 
+@pytest.mark.parametrize(("days", "loaded"), [("3123", 0), ("12341234", 0), ("1232", 0), ("1233", 3), ("112223", 3)])
+def test_days_that_come_again_later_are_no_order(build: Any, tmp_path: Path, days: str, loaded: int) -> None:
+    write(tmp_path / "in/a.csv", SOUND)
+    lines = [f"2020-01-0{day},{place + 1},1,1" for place, day in enumerate(days)]
+    built = build(write(tmp_path / "in/b.csv", lines).parent)
+
+    assert built.query("SELECT count(*) FROM crypto_prices WHERE asset = 'b'") == [(loaded,)]
+    assert built.query('SELECT sum("rows") FROM quarantine') == [(len(days) - loaded,)]
+
+
+def test_a_day_that_is_not_over_anywhere_stops_the_publication(tmp_path: Path) -> None:
+    ran = run(tmp_path / "data", write(tmp_path / "a.csv", [*SOUND, "9999-12-31,1,1,1"]))
+
+    assert "no_future_dates" in failures(ran.result)["crypto_prices"]
+    assert not ran.layout.crypto_database.exists()
+
+
 @pytest.mark.parametrize(
     ("header", "lines", "why"),
     [
@@ -110,7 +127,7 @@ def test_a_file_of_which_nothing_can_be_loaded_fails_with_its_line(
 
 def test_a_bad_file_leaves_what_was_published(walked: Any, tmp_path: Path) -> None:
     layout = Layout(shutil.copytree(walked.layout.data_dir, tmp_path / "data"))
-    patterns = ("lake/*/*.parquet", "crypto.duckdb", "models/*/*/*")
+    patterns = ("lake/*/*.parquet", "crypto.duckdb", "models/*/*/*", "raw/crypto.json")
     before = [digests(layout.data_dir, pattern) for pattern in patterns]
 
     assert not run(layout.data_dir, write(tmp_path / "a.csv", SOUND[::-1])).result.success

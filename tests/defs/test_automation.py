@@ -16,7 +16,7 @@ import pytest
 
 from stock_assets.definitions import defs
 from stock_assets.defs import assets, automation, models, resources
-from stock_assets.defs.automation import daily_schedule, failure_sensor, source_sensor
+from stock_assets.defs.automation import crypto_sensor, daily_schedule, failure_sensor, source_sensor
 from stock_assets.defs.partitions import ALL_LETTERS
 from stock_assets.errors import TransientError, UserError
 from stock_assets.ingest.sources import refresh
@@ -63,6 +63,13 @@ def requested(instance: dg.DagsterInstance, cursor: str | None = None) -> list[A
 def test_the_code_location_has_these() -> None:
     assert {sensor.name for sensor in defs.sensors or ()} == {"source_changed", "crypto_changed", "run_failed"}
     assert {schedule.name for schedule in defs.schedules or ()} == {"daily_refresh"}
+
+
+@pytest.mark.parametrize(("automation", "path", "runs"), [(True, "x", True), (True, None, False), (False, "x", False)])
+def test_crypto_is_watched_where_there_are_files(automation: bool, path: str | None, runs: bool) -> None:
+    settings = Settings(automation=automation, crypto_path=path)
+
+    assert crypto_sensor(settings).default_status == (RUNNING if runs else STOPPED)
 
 
 @pytest.mark.parametrize("automation", [True, False])

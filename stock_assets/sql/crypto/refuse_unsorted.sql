@@ -1,5 +1,5 @@
 -- A file whose dates run backwards is not loaded: which of two lines of a day is the final one is told by their order
--- alone, and two series may have been put together.
+-- alone, and two series may have been put together. Lines of a day that comes again count too, unless it comes at once.
 UPDATE source_files
 SET fault = 'its dates are not in order: ' || later || ' comes after ' || earlier
 FROM (
@@ -7,7 +7,7 @@ FROM (
     FROM (
         SELECT "Symbol", date, rowid AS place, lag(date) OVER (PARTITION BY "Symbol" ORDER BY rowid) AS before
         FROM staged
-        WHERE rowid NOT IN (SELECT place FROM rejected)
+        WHERE rowid NOT IN (SELECT place FROM rejected WHERE reason NOT LIKE 'duplicate date%')
     )
     WHERE date < before
     GROUP BY "Symbol"
