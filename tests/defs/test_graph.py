@@ -91,7 +91,7 @@ def test_checks_and_jobs_are_these(graph: AssetGraph) -> None:
         "features": {"schema", "complete", "warm_up", "spot_check"},
         "volume_model": {"beats_baseline", "inputs_stable", "model_is_fresh", "still_beats_baseline"},
         "next_day_model": {"forecast_beats_baseline", "interval_holds", "inputs_stable", "model_is_fresh"},
-        "crypto_prices": {"reconciled", "unique_dates", "missing_days"},
+        "crypto_prices": {"reconciled", "unique_dates", "no_future_dates", "missing_days"},
         "next_price_model": {"beats_random_walk"},
     }  # fmt: skip
     jobs = {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
