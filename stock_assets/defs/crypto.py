@@ -11,7 +11,7 @@ from stock_assets.crypto.source import refresh
 from stock_assets.defs.assets import OWNERS
 from stock_assets.defs.checks import blocking_results, check_results, check_specs, skill_result, warning_counts
 from stock_assets.defs.resources import CryptoDatabase, writing
-from stock_assets.defs.schemas import picture_value, table_value
+from stock_assets.defs.schemas import table_value, version_metadata
 from stock_assets.layout import Layout
 from stock_assets.publishing import staged, staging
 from stock_assets.quarantine import export_quarantine, quarantine_reasons
@@ -111,14 +111,10 @@ def next_price_model(context: dg.AssetExecutionContext, crypto_database: CryptoD
     context.log.info(model.verdict)
     metrics = model.manifest["metrics"]
     return dg.MaterializeResult(
-        metadata={
-            "version": model.version,
+        metadata=version_metadata(model)
+        | {
             "candidate": model.manifest["candidate"],
-            "trained": model.kept is None,
-            "promoted": model.promoted,
-            "skill": model.skill,
             "direction told": metrics["direction"]["share"],
-            "test window": f"{metrics['test']['from']} to {metrics['test']['to']}",
             "by asset": table_value(
                 [
                     {"asset": asset, "model": name, "mae": found["mae"], "rmse": found["rmse"], "skill": found["skill"]}
@@ -126,8 +122,6 @@ def next_price_model(context: dg.AssetExecutionContext, crypto_database: CryptoD
                     for name, found in scores.items()
                 ]
             ),
-            "card": dg.MetadataValue.path(model.folder / "card.html"),
-            **{picture.name: picture_value(picture) for picture in model.pictures},
         },
         check_results=[skill_result("beats_random_walk", model)],
         data_version=dg.DataVersion(model.manifest["files"]["model.txt"]),

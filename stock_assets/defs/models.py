@@ -10,7 +10,7 @@ from stock_assets.budget import thread_count
 from stock_assets.defs.assets import OWNERS, features
 from stock_assets.defs.checks import skill_result
 from stock_assets.defs.resources import MarketDatabase, writing
-from stock_assets.defs.schemas import picture_value
+from stock_assets.defs.schemas import version_metadata
 from stock_assets.learning.candidates import ABOUT
 from stock_assets.learning.volume import BASELINE
 from stock_assets.volume_candidates import Made, make_candidates
@@ -108,18 +108,12 @@ def volume_model(context: dg.AssetExecutionContext, database: MarketDatabase) ->
     context.log.info(model.verdict)
     test = model.manifest["metrics"]["test"]
     return dg.MaterializeResult(
-        metadata={
-            "version": model.version,
+        metadata=version_metadata(model)
+        | {
             "candidate": model.manifest["candidate"],
-            "trained": model.kept is None,
-            "promoted": model.promoted,
-            "skill": model.skill,
             "coverage": model.manifest["interval"]["coverage"],
             "sample prediction": round(model.manifest["self_test"]["outputs"][0]),
-            "test window": f"{test['from']} to {test['to']}",
             **{name: test[name] for name in ("rows", "mae", "rmse", "median_ape", "r2_log")},
-            "card": dg.MetadataValue.path(model.folder / "card.html"),
-            **{picture.name: picture_value(picture) for picture in model.pictures},
         },
         check_results=[skill_result("beats_baseline", model)],
         data_version=dg.DataVersion(model.manifest["files"]["model.txt"]),

@@ -12,7 +12,7 @@ from stock_assets.defs.assets import OWNERS, combined
 from stock_assets.defs.checks import skill_result
 from stock_assets.defs.partitions import letter_metadata, letters
 from stock_assets.defs.resources import MarketDatabase, writing
-from stock_assets.defs.schemas import picture_value, table_value
+from stock_assets.defs.schemas import table_value, version_metadata
 from stock_assets.features import update_features
 from stock_assets.layout import Layout
 from stock_assets.next_day.baselines import DECISIVE
@@ -87,13 +87,9 @@ def next_day_model(context: dg.AssetExecutionContext, database: MarketDatabase) 
     metrics = model.manifest["metrics"]
     test, interval = metrics["test"], metrics["interval"]
     return dg.MaterializeResult(
-        metadata={
-            "version": model.version,
-            "trained": model.kept is None,
-            "promoted": model.promoted,
-            "skill": model.skill,
+        metadata=version_metadata(model)
+        | {
             "coverage": interval["coverage"],
-            "test window": f"{test['from']} to {test['to']}",
             **{name: test[name] for name in ("rows", "mae", "rmse", "median_ape", "r2_log")},
             "baselines": table_value(
                 [
@@ -101,8 +97,6 @@ def next_day_model(context: dg.AssetExecutionContext, database: MarketDatabase) 
                     for name, scores in metrics["baselines"].items()
                 ]
             ),
-            "card": dg.MetadataValue.path(model.folder / "card.html"),
-            **{picture.name: picture_value(picture) for picture in model.pictures},
         },
         check_results=[
             skill_result("forecast_beats_baseline", model),

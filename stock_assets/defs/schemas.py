@@ -7,6 +7,7 @@ import dagster as dg
 
 from stock_assets.contract import COMBINED_COLUMNS, LETTER_COLUMN, Column
 from stock_assets.pictures import Picture
+from stock_assets.versions import Trained
 
 
 def table_schema(*columns: Column) -> dg.TableSchema:
@@ -42,3 +43,17 @@ def picture_value(picture: Picture) -> dg.MarkdownMetadataValue:
     """A picture with its caption in the UI, which needs no file for it."""
     data = base64.b64encode(picture.png).decode()
     return dg.MetadataValue.md(f"![{picture.title}](data:image/png;base64,{data})\n\n{picture.caption}")
+
+
+def version_metadata(model: Trained) -> dict[str, dg.MetadataValue | str | float | bool]:
+    """What the UI shows of any trained model: the version, what became of it, its test window, card and pictures."""
+    test = model.manifest["metrics"]["test"]
+    return {
+        "version": model.version,
+        "trained": model.kept is None,
+        "promoted": model.promoted,
+        "skill": model.skill,
+        "test window": f"{test['from']} to {test['to']}",
+        "card": dg.MetadataValue.path(model.folder / "card.html"),
+        **{picture.name: picture_value(picture) for picture in model.pictures},
+    }

@@ -52,6 +52,12 @@ def sound_facts(booster: lightgbm.Booster) -> dict[str, Any]:
     return {"inputs": INPUTS, "target": "log_ratio", "self_test": self_test}
 
 
+EDGE = 1000.0
+INTERVAL = {"nominal": 0.8, "edges": [EDGE], "low": [0.5, 0.9], "high": [3.0, 1.5]}
+RANGES = {"vol_moving_avg": {"min": 10, "max": 2000}, "adj_close_rolling_med": {"min": 1, "max": 500}}
+"""An interval and ranges of training, for models that have them."""
+
+
 @dataclass(frozen=True)
 class Models:
     """The folder `models/volume_model` of one data folder, and what a test does with it."""
@@ -108,4 +114,30 @@ def good_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient
     models = Models(tmp_path_factory.mktemp("data"))
     models.promote(models.publish()[0])
     with TestClient(models.app()) as client:
+        yield client
+
+
+def promote_with_interval(models: Models) -> str:
+    booster = train(0.0)
+    facts = {**sound_facts(booster), "interval": INTERVAL, "input_ranges": RANGES}
+    version = publish(models.folder, booster.model_to_string(), facts)
+    models.promote(version)
+    return version
+
+
+@pytest.fixture(scope="module")
+def wary_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A service with a model that has an interval and ranges of training."""
+    models = Models(tmp_path_factory.mktemp("data"))
+    promote_with_interval(models)
+    with TestClient(models.app()) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def small_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A service that takes ten rows at most."""
+    models = Models(tmp_path_factory.mktemp("data"))
+    models.promote(models.publish()[0])
+    with TestClient(create_app(models.settings().model_copy(update={"max_rows": 10}))) as client:
         yield client

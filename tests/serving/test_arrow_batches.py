@@ -1,7 +1,7 @@
 import io
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 
-from serving.app import create_app
 from tests.serving.batch_bodies import (
     FILE,
     PARQUET,
@@ -26,26 +25,8 @@ from tests.serving.batch_bodies import (
     read,
     records,
 )
-from tests.serving.batch_models import expected_volumes, inputs_of, promote_with_interval
-from tests.serving.conftest import INPUTS, Models
-
-
-@pytest.fixture(scope="module")
-def wary_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """A service with a model that has an interval and ranges of training."""
-    models = Models(tmp_path_factory.mktemp("data"))
-    promote_with_interval(models)
-    with TestClient(models.app()) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def small_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """A service that takes ten rows at most."""
-    models = Models(tmp_path_factory.mktemp("data"))
-    models.promote(models.publish()[0])
-    with TestClient(create_app(models.settings().model_copy(update={"max_rows": 10}))) as client:
-        yield client
+from tests.serving.batch_models import expected_volumes, inputs_of
+from tests.serving.conftest import INPUTS
 
 
 @pytest.mark.parametrize(("kind", "write"), [(STREAM, as_stream), (FILE, as_file), (PARQUET, as_parquet)])

@@ -1,7 +1,6 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 from fastapi.testclient import TestClient
 
 import serving.batches
-from serving.app import create_app
 from serving.batches import RefusedError
 from serving.routes.batch import _wanted
 from tests.serving.batch_bodies import (
@@ -25,26 +23,8 @@ from tests.serving.batch_bodies import (
     read,
     records,
 )
-from tests.serving.batch_models import EDGE, INTERVAL, RANGES, expected_volumes, inputs_of, promote_with_interval
-from tests.serving.conftest import INPUTS, QUESTION, Models
-
-
-@pytest.fixture(scope="module")
-def wary_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """A service with a model that has an interval and ranges of training."""
-    models = Models(tmp_path_factory.mktemp("data"))
-    promote_with_interval(models)
-    with TestClient(models.app()) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def small_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """A service that takes ten rows at most."""
-    models = Models(tmp_path_factory.mktemp("data"))
-    models.promote(models.publish()[0])
-    with TestClient(create_app(models.settings().model_copy(update={"max_rows": 10}))) as client:
-        yield client
+from tests.serving.batch_models import expected_volumes, inputs_of
+from tests.serving.conftest import EDGE, INPUTS, INTERVAL, QUESTION, RANGES, Models
 
 
 @pytest.mark.parametrize("wrapped", [True, False])

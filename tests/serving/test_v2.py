@@ -9,8 +9,8 @@ import tritonclient.http
 from fastapi.testclient import TestClient
 
 from serving.app import create_app
-from tests.serving.batch_models import expected_volumes, inputs_of, promote_with_interval
-from tests.serving.conftest import INPUTS, QUESTION, Models
+from tests.serving.batch_models import expected_volumes, inputs_of
+from tests.serving.conftest import INPUTS, QUESTION, Models, promote_with_interval
 from tests.serving.test_process import serve
 
 MODEL = "/v2/models/volume_model"
