@@ -48,6 +48,8 @@ bench-serving: .venv/dev ## Time the service beside FastAPI's ceiling and the pu
 lock: .venv/dev ## Resolve the locked requirements anew from pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) --group build -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	$(BIN)/uv pip compile $(LOCK) --group build --extra dask --extra postgres -c requirements-dev.lock \
+		-o requirements-server.lock pyproject.toml
 
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-strip-extras \
 	--custom-compile-command "make lock"

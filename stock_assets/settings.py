@@ -113,10 +113,32 @@ class Settings(BaseSettings):
         description="Database that every training is appended to, such as `postgresql://user:password@host/name`. "
         "Unset: `experiments.db` in the data folder.",
     )
+    lake_url: str | None = Field(
+        None,
+        pattern=r"^(s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/.*)?|[^:]*)$",
+        description="Where tables and models are published for other machines: `s3://bucket/prefix` or a folder. "
+        "Unset: nowhere but in the data folder.",
+    )
+    engine: Literal["local", "dask"] = Field(
+        "local",
+        description="What computes features and trains models: `local`, this process, or `dask`, the workers of a "
+        "cluster.",
+    )
+    dask_scheduler: str | None = Field(
+        None,
+        pattern=r"^(tcp|tls)://\S+:\d+$",
+        description="For `dask`: address of the scheduler, such as `tcp://host:8786`. Unset: workers on this machine, "
+        "for a step and gone after it.",
+    )
     host: str = Field("127.0.0.1", description="Address that the UI and the service listen on.")
     dagster_port: Port = Field(3000, description="Port of the Dagster UI (`make dev`).")
     serving_port: Port = Field(8000, description="Port of the prediction service.")
     serving_workers: int = Field(1, ge=1, le=64, description="Processes of the prediction service.")
+    serving_from_lake: bool = Field(
+        False,
+        description="`true` makes the service fetch what it serves from the lake into its data folder: for a host "
+        "without the pipeline.",
+    )
     request_seconds: float = Field(
         30, gt=0, description="Seconds that the service gives a request, its body's arrival included."
     )
