@@ -22,7 +22,12 @@ def main() -> int:
     """Serve until interrupted. Gives 2 for wrong settings and 1 for an address that cannot be used."""
     try:
         settings = load_settings()
-        Protection.of(settings)  # here, since uvicorn would start a worker that ends at once again and again
+        # Here, since uvicorn would start a worker that ends at once again and again.
+        Protection.of(settings)
+        if settings.serving_from_lake:
+            from serving.mirror import Mirror  # noqa: PLC0415 - for those who have a lake
+
+            Mirror(settings)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -2,8 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -26,21 +26,26 @@ from stock_assets.errors import UserError
 from stock_assets.layout import Layout
 from stock_assets.settings import Settings, load_settings
 
+LAKE_PATIENCE = 10.0
+"""Seconds that a start waits for what the lake has; it comes later then, and what was mirrored before is served."""
+
 
 def create_app(settings: Settings) -> FastAPI:
     """The service over one data folder; nothing is read from it before the application starts."""
     store = ModelStore(Layout(settings.data_dir).models / "volume_model")
+    mirrored = _mirrored(settings)
     recorder = Recorder()
     access_log = AccessLog()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(store.refresh)
-        background = _in_background(
-            reloading=store.follow(settings.reload_seconds), access_log=access_log.flush_often()
-        )
-        async with recorder.at_work(settings, store), background:
-            yield
+        async with mirrored():
+            await asyncio.to_thread(store.refresh)
+            background = _in_background(
+                reloading=store.follow(settings.reload_seconds), access_log=access_log.flush_often()
+            )
+            async with recorder.at_work(settings, store), background:
+                yield
 
     app = FastAPIOffline(
         title="Stock volume predictions",
@@ -65,6 +70,25 @@ async def _refused(request: Request, error: Exception) -> Response:
     """No such path or method, or what a route of no protocol raised."""
     assert isinstance(error, HTTPException)  # what it is registered for  # noqa: S101
     return refusal(request.scope, error.status_code, error.detail, error.headers)
+
+
+def _mirrored(settings: Settings) -> Callable[[], AbstractAsyncContextManager[None]]:
+    """What keeps the data folder as the lake is while the service runs, if it is to be served from there."""
+    if not settings.serving_from_lake:
+        return nullcontext
+    from serving.mirror import Mirror  # noqa: PLC0415 - for those who have a lake
+
+    mirror = Mirror(settings)
+
+    @asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        await asyncio.to_thread(mirror.start, LAKE_PATIENCE)
+        try:
+            yield
+        finally:
+            mirror.stop()
+
+    return running
 
 
 def _protect(app: FastAPI, settings: Settings, access_log: AccessLog) -> None:

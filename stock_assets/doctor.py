@@ -6,6 +6,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from stock_assets.errors import UserError
 from stock_assets.ingest.kaggle_credentials import REMEDY, find_credentials
+from stock_assets.lake import find_manifest, settings_store
 from stock_assets.layout import Layout
 from stock_assets.ports import port_problem
 from stock_assets.settings import PREFIX, Settings, load_settings
@@ -59,6 +61,10 @@ def _findings() -> Iterator[Finding]:
     yield _writable("DAGSTER_HOME", home)
     yield _source(settings)
     yield _disk(settings)
+    if settings.lake_url:
+        yield _lake(settings, settings.lake_url)
+    if settings.engine == "dask" and find_spec("distributed") is None:
+        yield Finding("engine", "dask is not installed", "install it: pip install 'stock-assets[dask]'")
     for name, port in (("Dagster's port", settings.dagster_port), ("service's port", settings.serving_port)):
         yield Finding(name, f"{settings.host}:{port}", port_problem(settings.host, port))
 
@@ -115,6 +121,14 @@ def _disk(settings: Settings) -> Finding:
     return Finding(
         "disk space", found, None if free >= needed else f"free {needed / 1e9:.1f} GB, or set another folder"
     )
+
+
+def _lake(settings: Settings, url: str) -> Finding:
+    try:
+        manifest = find_manifest(settings_store(settings))
+    except UserError as error:
+        return Finding("lake", url, str(error))
+    return Finding("lake", f"{url}, {f'version {manifest.version}' if manifest else 'nothing published yet'}")
 
 
 def _existing(folder: Path) -> Path:

@@ -87,28 +87,38 @@ class Layout:
     def lock(self) -> Path:
         return self.data_dir / "run.lock"
 
+    @property
+    def lake(self) -> Path:
+        """The Parquet files of all tables."""
+        return self.data_dir / "lake"
+
+    @property
+    def lake_lock(self) -> Path:
+        """Held while the models that are in the lake are decided on, and by the service that mirrors it."""
+        return self.data_dir / "lake.lock"
+
     def parquet(self, table: Table, letter: str) -> Path:
         """The one Parquet file of a letter; its name never changes, so replacing it is atomic."""
-        return self.data_dir / "lake" / table / f"letter={letter}" / "part-0.parquet"
+        return self.lake / table / f"letter={letter}" / "part-0.parquet"
 
     @property
     def quarantine(self) -> Path:
-        return self.data_dir / "lake" / "quarantine" / "part-0.parquet"
+        return self.lake / "quarantine" / "part-0.parquet"
 
     @property
     def symbols(self) -> Path:
-        return self.data_dir / "lake" / "symbols" / "part-0.parquet"
+        return self.lake / "symbols" / "part-0.parquet"
 
     def restatements(self, before: str, after: str) -> Path:
         """What one snapshot restated of another one, given by their versions."""
-        return self.data_dir / "lake" / "restatements" / f"{before}-{after}.parquet"
+        return self.lake / "restatements" / f"{before}-{after}.parquet"
 
     def crypto(
         self, table: Literal["crypto_prices", "crypto_quarantine", "crypto_features", "next_price_predictions"]
     ) -> Path:
         """The one Parquet file of a table of the crypto pipeline."""
-        return self.data_dir / "lake" / table / "part-0.parquet"
+        return self.lake / table / "part-0.parquet"
 
     def next_day(self, name: Literal["forecasts", "explanations", "backtest"]) -> Path:
         """What the next-day model said: of the next session, why, or of the test window."""
-        return self.data_dir / "lake" / f"next_day_{name}" / "part-0.parquet"
+        return self.lake / f"next_day_{name}" / "part-0.parquet"

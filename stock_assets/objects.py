@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -40,6 +40,9 @@ class ObjectStore(Protocol):
 
     def read(self, key: str) -> bytes | None:
         """The bytes of an object, None where there is none."""
+
+    def read_newer(self, key: str, tag: str) -> tuple[bytes, str] | None:
+        """The bytes of an object and their tag, None while their tag is this one, or where there is none."""
 
     def has(self, key: str) -> bool:
         """Whether there is an object."""
@@ -87,16 +90,28 @@ class Folder:
             except FileNotFoundError:
                 return None
 
+    def read_newer(self, key: str, tag: str) -> tuple[bytes, str] | None:
+        with self._told():
+            try:
+                with (self._root / key).open("rb") as file:
+                    stat = os.fstat(file.fileno())
+                    now = f"{stat.st_ino}-{stat.st_mtime_ns}-{stat.st_size}"
+                    return None if now == tag else (file.read(), now)
+            except FileNotFoundError:
+                return None
+
     def has(self, key: str) -> bool:
         return (self._root / key).is_file()
 
     def list(self, prefix: str) -> Iterator[Found]:
         with self._told():
-            for path in sorted((self._root / prefix).parent.rglob("*")):
+            below = self._root / prefix
+            for path in sorted((below if prefix.endswith("/") else below.parent).rglob("*")):
                 key = path.relative_to(self._root).as_posix()
                 if key.startswith(prefix) and path.is_file():
-                    stat = path.stat()
-                    yield Found(key, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC))
+                    with suppress(FileNotFoundError):  # a temporary name, or removed meanwhile
+                        stat = path.stat()
+                        yield Found(key, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC))
 
     def delete(self, key: str) -> None:
         with self._told():
@@ -148,6 +163,17 @@ class Bucket:
                 return None
             return content
 
+    def read_newer(self, key: str, tag: str) -> tuple[bytes, str] | None:
+        condition = {"IfNoneMatch": tag} if tag else {}
+        with self._told():
+            try:
+                found = self._client().get_object(Bucket=self._bucket, Key=self._prefix + key, **condition)
+                return found["Body"].read(), str(found["ETag"])
+            except self._client().exceptions.ClientError as error:
+                if _status(error) == 304 or error.response["Error"]["Code"] == "NoSuchKey":
+                    return None
+                raise
+
     def has(self, key: str) -> bool:
         with self._told():
             return any(found.key == key for found in self.list(key))
@@ -172,7 +198,7 @@ class Bucket:
             from botocore.config import Config  # noqa: PLC0415
 
             # Other servers than Amazon's refuse the checksums that its newest clients add; TLS and our own hashes do.
-            self._made = boto3.client(
+            self._made = boto3.Session().client(
                 "s3",
                 config=Config(
                     retries={"mode": "standard", "max_attempts": 4},
@@ -186,25 +212,31 @@ class Bucket:
 
     @contextmanager
     def _told(self, key: str = "") -> Iterator[None]:
-        from boto3.exceptions import Boto3Error  # noqa: PLC0415
-        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError  # noqa: PLC0415
+        from boto3.exceptions import Boto3Error, RetriesExceededError  # noqa: PLC0415
+        from botocore import exceptions as aws  # noqa: PLC0415
 
         place = f"the lake {self.url}"
         try:
             yield
-        except NoCredentialsError as error:
+        except (aws.NoCredentialsError, aws.PartialCredentialsError) as error:
             raise UserError(
-                f"{place}: no AWS credentials were found: set AWS_ACCESS_KEY_ID and "
+                f"{place}: no complete AWS credentials were found: set AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give this machine a role"
             ) from error
-        except ClientError as error:
-            raise self._refusal(error, place, key) from error
-        except (BotoCoreError, Boto3Error) as error:
+        except (aws.HTTPClientError, aws.ConnectionError, aws.IncompleteReadError, RetriesExceededError) as error:
             raise TransientError(f"{place}: {first_line(error)}") from error
+        except (aws.ClientError, aws.BotoCoreError, Boto3Error, ValueError) as error:  # the last of a wrong address
+            # An upload tells only the text of what the server refused; that itself is the context.
+            cause = error if isinstance(error, aws.ClientError) else error.__context__
+            if isinstance(cause, aws.ClientError):
+                raise self._refusal(cause, place, key) from error
+            raise UserError(f"{place}: {first_line(error)}") from error
+        except OSError as error:
+            raise UserError(f"{place}: {error.filename or key}: {error.strerror or error}") from error
 
     def _refusal(self, error: Any, place: str, key: str) -> UserError:
         """What a server's refusal means, in one line: its code, and what to do."""
-        code, status = str(error.response["Error"]["Code"]), error.response["ResponseMetadata"]["HTTPStatusCode"]
+        code, status = str(error.response["Error"]["Code"]), _status(error)
         if code == "NoSuchBucket":
             return UserError(f"{place}: there is no bucket {self._bucket}: make it, or mend STOCK_ASSETS_LAKE_URL")
         if status == 404:  # of a missing object it says no more
@@ -213,3 +245,7 @@ class Bucket:
             return UserError(f"{place}: the server refuses these AWS credentials ({code}): mend them or their rights")
         message = f"{place}: {first_line(error)}"
         return TransientError(message) if status >= 500 else UserError(message)
+
+
+def _status(error: Any) -> int:
+    return int(error.response["ResponseMetadata"]["HTTPStatusCode"])

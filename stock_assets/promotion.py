@@ -1,10 +1,10 @@
-"""Promoting and rolling back by hand: a version is looked at, `latest.json` moves, and the experiment is appended.
+"""Promoting and rolling back by hand: a version is looked at, `latest.json` moves, and table and lake are told.
 
 `run.lock` is not waited for, so that a rollback takes no longer while a run is training: `latest.json` is replaced as
 a whole, and whoever is last has decided.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,7 +53,7 @@ def promote(settings: Settings, model: str, version: str, *, force: bool) -> Cha
             raise UserError(f"{version} is not promoted: {worth}; --force promotes it all the same")
         before = registry.readable_pointer(folder)
         registry.promote(folder, version, model, manifest.get("run_id", ""))
-    _record(settings, manifest, "promoted by hand")
+    _tell(settings, manifest, "promoted by hand")
     return Change(version, before.version if before else None, {})
 
 
@@ -65,15 +65,27 @@ def roll_back(settings: Settings, model: str) -> Change:
         pointer, skipped = registry.rollback(folder)
         manifest = registry.read_manifest(folder, pointer.version)
     served = before.version if before else "nothing"
-    _record(settings, manifest, f"rolled back from {served}")
+    _tell(settings, manifest, f"rolled back from {served}")
     return Change(pointer.version, served, skipped)
 
 
-def _record(settings: Settings, manifest: dict[str, Any], reason: str) -> None:
-    try:
-        record(settings, [of_manifest(manifest, promoted=True, reason=reason)])
-    except (UserError, OSError) as error:
-        raise UserError(f"{manifest['version']} is promoted, but that was not recorded: {error}") from error
+def _tell(settings: Settings, manifest: dict[str, Any], reason: str) -> None:
+    """Append the experiment and publish in the lake. Raises `UserError` for what of it failed, after both."""
+    told: dict[str, Callable[[], object]] = {
+        "recorded": lambda: record(settings, [of_manifest(manifest, promoted=True, reason=reason)]),
+    }
+    if settings.lake_url:
+        from stock_assets.lake_publishing import publish_models  # noqa: PLC0415 - for those who have one
+
+        told["published in the lake"] = lambda: publish_models(settings, lambda _: None)
+    faults = []
+    for what, tell in told.items():
+        try:
+            tell()
+        except (UserError, OSError) as error:
+            faults.append(f"that was not {what}: {error}")
+    if faults:
+        raise UserError(f"{manifest['version']} is promoted, but {'; and '.join(faults)}")
 
 
 @contextmanager

@@ -13,7 +13,8 @@ full_refresh = dg.define_asset_job(
     "full_refresh",
     selection=dg.AssetSelection.all() - SEARCH - CRYPTO,
     tags=ALL_LETTERS,
-    description="Raw files to tables, features of all letters, models, predictions and forecasts, in one run.",
+    description="Raw files to tables, features of all letters, models, predictions and forecasts, in one run; last, "
+    "to the lake, where one is set.",
 )
 
 crypto_refresh = dg.define_asset_job(

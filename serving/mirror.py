@@ -1,0 +1,170 @@
+"""The lake, mirrored into the service's own data folder, for a host without the pipeline.
+
+One process of a host does it, whichever holds the lock; all of them find what is new as they would find what a pipeline
+published: by renames of whole files and folders. Every file is held against its hash before it has its name.
+"""
+
+import threading
+import time
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from serving.store import logger, signature
+from stock_assets import registry
+from stock_assets.errors import UserError
+from stock_assets.lake import MANIFEST, LakeFile, LakeManifest, LakeModel, fetch, parse_manifest, settings_store
+from stock_assets.layout import Layout
+from stock_assets.publishing import staged, staged_folder, sweep, write_json
+from stock_assets.settings import Settings
+
+TABLES = ("symbols", "next_day_forecasts", "next_day_explanations", "next_day_backtest", "next_price_predictions")
+"""What the service reads beside the models; and `features`, which is large and comes last."""
+NOT_READ = ("model.pkl",)
+
+
+class Mirror:
+    """Follows the lake in a thread of its own, from `start` to `stop`.
+
+    Raises `UserError` where no lake is set, or the data folder is that of a pipeline, which would be overwritten.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        layout = Layout(settings.data_dir)
+        self._store = settings_store(settings)
+        for own in (layout.database, layout.manifest, layout.crypto_database):
+            if own.exists():
+                raise UserError(
+                    f"{layout.data_dir} is the data folder of a pipeline, which the lake would overwrite: give the "
+                    "service another STOCK_ASSETS_DATA_DIR, or set STOCK_ASSETS_SERVING_FROM_LAKE=false"
+                )
+        self._layout = layout
+        self._seconds = settings.reload_seconds
+        self._lock = FileLock(layout.lake_lock)
+        self._tag = ""
+        self._later: list[tuple[LakeFile, Path]] = []
+        self._known: dict[Path, tuple[tuple[int, ...] | None, str]] = {}
+        self._problem: str | None = None
+        self._looked, self._stopped = threading.Event(), threading.Event()
+
+    def start(self, patience: float) -> None:
+        """Begin, and wait up to so many seconds for what the lake has now, but for features."""
+        # A daemon, so that a lake that does not answer keeps no service from ending.
+        threading.Thread(target=self._follow, name="lake", daemon=True).start()
+        self._looked.wait(patience)
+
+    def stop(self) -> None:
+        """End after what is under way; nothing is waited for."""
+        self._stopped.set()
+
+    def refresh(self) -> bool:
+        """Ask for the manifest once, and bring all that it names but features to where the service reads it.
+
+        Costs no request where another process of this host does it. What fails is logged once and tried again; gives
+        whether all went well.
+        """
+        try:
+            if not self._leads():
+                return True
+            newer = self._store.read_newer(MANIFEST, self._tag)
+            if newer:
+                self._take(parse_manifest(newer[0], self._store.address(MANIFEST)))
+                self._tag = newer[1]
+            elif not self._tag:
+                raise UserError(f"the lake {self._store.url} has no {MANIFEST}: nothing was published there yet")  # noqa: TRY301
+            if not self._later:
+                self._problem = None
+        except (UserError, OSError) as error:
+            self._report(error)
+            return False
+        return True
+
+    def fetch_features(self, seconds: float) -> None:
+        """Look at the features for so long, a file at least, and fetch those that are others than here."""
+        until = time.monotonic() + seconds
+        try:
+            while self._later and not self._stopped.is_set():
+                self._take_file(*self._later[-1])
+                self._later.pop()
+                if time.monotonic() > until:
+                    return
+            self._problem = None
+        except (UserError, OSError) as error:
+            self._tag = ""  # to read the manifest again, which may not name it any more
+            self._report(error)
+
+    def _follow(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                well = self.refresh()
+                self._looked.set()
+                if well and self._later:
+                    self.fetch_features(self._seconds)
+            except Exception:
+                logger.exception("mirroring the lake failed; it is tried again")
+            self._looked.set()
+            self._stopped.wait(self._seconds)
+        self._lock.release()
+
+    def _leads(self) -> bool:
+        if not self._lock.is_locked:
+            try:
+                self._layout.data_dir.mkdir(parents=True, exist_ok=True)
+                self._lock.acquire(timeout=0)
+            except Timeout:
+                return False
+            sweep(self._layout.data_dir)
+        return True
+
+    def _take(self, manifest: LakeManifest) -> None:
+        for name, model in manifest.models.items():
+            self._take_model(self._layout.models / name, model)
+        for name in TABLES:
+            for file, path in self._files(manifest, name):
+                self._take_file(file, path)
+        self._later = self._files(manifest, "features")
+        logger.info("the models and tables of the lake's version %s are in place", manifest.version)
+
+    def _take_model(self, folder: Path, model: LakeModel) -> None:
+        """The versions first, then the pointer, as they are published."""
+        for version, files in model.versions.items():
+            if not _is_sound(folder, version):
+                with staged_folder(folder / version) as place:
+                    for file in files:
+                        if file.name not in NOT_READ:
+                            fetch(self._store, file, place / file.name)
+        if model.pointer is None:
+            (folder / "latest.json").unlink(missing_ok=True)
+        elif model.pointer != registry.readable_pointer(folder):
+            write_json(folder / "latest.json", model.pointer.model_dump(mode="json"))
+
+    def _files(self, manifest: LakeManifest, table: str) -> list[tuple[LakeFile, Path]]:
+        """The files of a table and their places; what lies in others is removed, as the lake does not have it."""
+        folder = self._layout.lake / table
+        places = [(file, folder / file.name) for file in manifest.tables.get(table, ())]
+        for path in {*folder.rglob("*.parquet")} - {path for _, path in places}:
+            path.unlink()
+        return places
+
+    def _take_file(self, file: LakeFile, path: Path) -> None:
+        seen = signature(path)
+        if seen and self._known.get(path, (None, ""))[0] != seen:
+            self._known[path] = seen, registry.sha256_of(path)
+        if seen is None or self._known[path][1] != file.sha256:
+            with staged(path) as temporary:
+                fetch(self._store, file, temporary)
+            self._known[path] = signature(path), file.sha256
+
+    def _report(self, error: Exception) -> None:
+        problem = str(error)
+        if problem != self._problem:
+            self._problem = problem
+            logger.warning("the service goes on with what it has of the lake: %s", problem)
+
+
+def _is_sound(folder: Path, version: str) -> bool:
+    try:
+        registry.sound_manifest(folder, version)
+    except registry.RegistryError:
+        return False
+    return True

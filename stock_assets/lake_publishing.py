@@ -1,0 +1,250 @@
+"""Publishing to the lake: what is missing there is put, then the manifest; last, what nobody can be reading is removed.
+
+Who publishes last decides what the lake has, also where two hosts do: both manifests name only objects that are there.
+For that, nothing is removed that was put, or named by the manifest in force, within the last `GRACE`; and who publishes
+relies only on objects that are named by the manifest in force, or so young that they outlast the publication.
+"""
+
+import secrets
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from stock_assets import registry
+from stock_assets.errors import UserError, first_line
+from stock_assets.lake import (
+    HISTORY,
+    MANIFEST,
+    MODELS,
+    OBJECTS,
+    LakeFile,
+    LakeManifest,
+    LakeModel,
+    find_manifest,
+    object_key,
+    settings_store,
+)
+from stock_assets.layout import Layout
+from stock_assets.objects import Found, ObjectStore
+from stock_assets.publishing import Report
+from stock_assets.settings import Settings
+
+GRACE = timedelta(days=1)
+"""How long readers of a replaced manifest, and engines that put objects ahead of one, can rely on what they use."""
+KEPT = 5
+"""Manifests whose objects stay however old they are."""
+THREADS = 4
+
+Local = tuple[Path, LakeFile]
+
+
+class Published(NamedTuple):
+    """What is in the lake now; `new` says whether that is another version than before.
+
+    `uploaded` and `removed` are numbers of objects, `uploaded_bytes` their size.
+    """
+
+    manifest: LakeManifest
+    new: bool
+    uploaded: int
+    uploaded_bytes: int
+    removed: int
+
+
+def publish(settings: Settings, report: Report) -> Published:
+    """Publish every table and model of the data folder, for whoever holds its lock.
+
+    Raises `UserError` where the lake refuses it or a model was damaged, `TransientError` where it does not answer; then
+    the lake has what it had.
+    """
+    layout = Layout(settings.data_dir)
+    publication = _Publication(settings_store(settings), report)
+    with ThreadPoolExecutor(THREADS) as pool:
+        tables = list(pool.map(_described, sorted(layout.lake.glob("*/**/*.parquet"))))
+    publication.put(tables)
+    with FileLock(layout.lake_lock):  # not to undo a promotion by hand that is published meanwhile
+        models = _models(layout, report)
+        publication.put(local for _, locals_ in models.values() for local in locals_)
+        return publication.finish(_by_table(tables), {name: model for name, (model, _) in models.items()})
+
+
+def publish_models(settings: Settings, report: Report) -> Published:
+    """Publish the models of the data folder beside the tables that the lake has; no lock of a run is waited for.
+
+    Raises as `publish` does.
+    """
+    layout = Layout(settings.data_dir)
+    with FileLock(layout.lake_lock):
+        publication = _Publication(settings_store(settings), report)
+        models = _models(layout, report)
+        publication.put(local for _, locals_ in models.values() for local in locals_)
+        tables = publication.before.tables if publication.before else {}
+        return publication.finish(tables, {name: model for name, (model, _) in models.items()})
+
+
+class _Publication:
+    """One publication: what was there when it began, and what it has put."""
+
+    def __init__(self, store: ObjectStore, report: Report) -> None:
+        self.before = find_manifest(store)
+        self._store = store
+        self._report = report
+        self._found = {found.key: found for prefix in (OBJECTS, MODELS) for found in store.list(prefix)}
+        self._uploaded = 0
+        self._bytes = 0
+
+    def put(self, locals_: Iterable[Local]) -> None:
+        """Put the files that are not there, or may not be there for long. Raises as the store does."""
+        named = {file.key for file in self.before.files()} if self.before else set()
+        missing = [(path, file) for path, file in locals_ if not self._stays(file, named)]
+        if not missing:
+            return
+        size = sum(file.bytes for _, file in missing)
+        self._report(f"{len(missing)} files of {size / 1e6:,.1f} MB go to the lake {self._store.url}")
+        with ThreadPoolExecutor(THREADS) as pool:
+            try:
+                for _ in pool.map(lambda local: self._store.put(local[0], local[1].key), missing):
+                    pass
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        self._uploaded += len(missing)
+        self._bytes += size
+
+    def finish(self, tables: dict[str, tuple[LakeFile, ...]], models: dict[str, LakeModel]) -> Published:
+        """Replace the manifest, if it is another one now, and remove what is not needed any more."""
+        current = find_manifest(self._store)
+        new = current is None or (current.tables, current.models) != (tables, models)
+        if current is None or new:
+            now = datetime.now(UTC)
+            current = LakeManifest(
+                version=f"{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}",
+                published_at=now,
+                previous=current.version if current else None,
+                tables=tables,
+                models=models,
+            )
+            content = current.model_dump_json(indent=1, exclude_none=True).encode()
+            self._store.write(content, f"{HISTORY}{current.version}.json")
+            self._store.write(content, MANIFEST)
+        removed = _prune(self._store, current, self._found.values())
+        return Published(current, new, self._uploaded, self._bytes, removed)
+
+    def _stays(self, file: LakeFile, named: set[str]) -> bool:
+        found = self._found.get(file.key)
+        if found is None or found.size != file.bytes:
+            return False
+        return file.key in named or found.modified > datetime.now(UTC) - GRACE / 2
+
+
+def _described(path: Path) -> Local:
+    """A file of `lake/<table>`, as the manifest has it."""
+    # No lake has a folder of that name below its own: tables are one or two levels deep.
+    part = path.parent.name if path.parent.name.startswith("letter=") else None
+    table = path.parents[1 if part else 0].name
+    letter = part.removeprefix("letter=") if part else None
+    sha256 = registry.sha256_of(path)
+    file = LakeFile(
+        key=object_key(table, letter, sha256),
+        name=f"{part}/{path.name}" if part else path.name,
+        bytes=path.stat().st_size,
+        sha256=sha256,
+        rows=_rows(path),
+        letter=letter,
+    )
+    return path, file
+
+
+def _rows(path: Path) -> int:
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except pa.ArrowException as error:
+        raise UserError(f"{path} cannot be read: {first_line(error)}; remove it and materialize its table") from error
+
+
+def _by_table(locals_: Iterable[Local]) -> dict[str, tuple[LakeFile, ...]]:
+    tables: dict[str, tuple[LakeFile, ...]] = {}
+    for path, file in locals_:
+        table = path.parents[1 if file.letter else 0].name
+        tables[table] = (*tables.get(table, ()), file)
+    return tables
+
+
+def _models(layout: Layout, report: Report) -> dict[str, tuple[LakeModel, list[Local]]]:
+    """Each model that has a version: what the manifest says of it, and its files."""
+    models = {}
+    for folder in sorted(layout.models.glob("*/")):
+        try:
+            pointer = registry.read_pointer(folder)
+            found = {pointer.version: registry.sound_manifest(folder, pointer.version)} if pointer else {}
+        except registry.RegistryError as error:
+            raise UserError(f"{error}; materialize {folder.name} anew, or promote another version") from error
+        found |= _newest(folder)
+        if found:
+            files = {version: list(_version_files(folder / version, found[version], report)) for version in found}
+            model = LakeModel(
+                pointer=pointer,
+                versions={version: tuple(file for _, file in locals_) for version, locals_ in files.items()},
+            )
+            models[folder.name] = model, [local for locals_ in files.values() for local in locals_]
+    return models
+
+
+def _newest(folder: Path) -> dict[str, dict[str, Any]]:
+    """The manifest of the version that was made last, by its name; none where no version is whole."""
+    for version in registry.versions(folder):
+        with suppress(registry.RegistryError):
+            return {version: registry.sound_manifest(folder, version)}
+    return {}
+
+
+def _version_files(folder: Path, manifest: dict[str, Any], report: Report) -> Iterator[Local]:
+    """The files of a version, but not those changed since it was made: their keys stand for what they were."""
+    for name, sha256 in sorted(manifest["files"].items()):
+        path = folder / name
+        if not path.is_file() or registry.sha256_of(path) != sha256:
+            report(f"{path} stays out of the lake: it is missing or was changed since the version was made")
+            continue
+        yield path, _version_file(folder, name, sha256)
+    yield (
+        folder / registry.MANIFEST_FILE,
+        _version_file(folder, registry.MANIFEST_FILE, registry.sha256_of(folder / registry.MANIFEST_FILE)),
+    )
+
+
+def _version_file(folder: Path, name: str, sha256: str) -> LakeFile:
+    key = f"{MODELS}{folder.parent.name}/{folder.name}/{name}"
+    return LakeFile(key=key, name=name, bytes=(folder / name).stat().st_size, sha256=sha256)
+
+
+def _prune(store: ObjectStore, current: LakeManifest, found: Iterable[Found]) -> int:
+    """Remove old objects that no manifest names which is in force, was until lately, or is one of the last few."""
+    oldest = datetime.now(UTC) - GRACE
+    named = {file.key for file in current.files()}
+    aged = {one.key for one in found if one.modified < oldest and one.key not in named}
+    listed = list(store.list(HISTORY))
+    history = [one for one in listed if one.key.endswith(".json")]  # in a folder, what a killed run left is there too
+    # A manifest was in force until the next one came.
+    replaced = [one.modified for one in history[1:]] + [datetime.now(UTC)]
+    gone = [one.key for one, when in zip(history[:-KEPT], replaced[:-KEPT], strict=True) if when < oldest]
+    gone += [one.key for one in listed if one not in history and one.modified < oldest]
+    if aged:
+        for one in history:
+            if one.key not in gone and (manifest := find_manifest(store, one.key)):
+                aged -= {file.key for file in manifest.files()}
+    removed = 0
+    for key in sorted(aged):
+        # Looked at once more: another host may have put it again since it was listed.
+        if any(one.key == key and one.modified < oldest for one in store.list(key)):
+            store.delete(key)
+            removed += 1
+    for key in gone:
+        store.delete(key)
+    return removed
