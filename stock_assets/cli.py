@@ -11,7 +11,9 @@ import typer
 from rich.console import Console
 
 from stock_assets.api_keys import new_key
+from stock_assets.backup_cli import backup, restore
 from stock_assets.errors import UserError
+from stock_assets.lake_cli import lake
 from stock_assets.layout import LETTERS
 from stock_assets.models_cli import models
 from stock_assets.settings import load_settings
@@ -24,6 +26,9 @@ app = typer.Typer(
 )
 
 app.add_typer(models, name="models")
+app.command()(lake)
+app.command()(backup)
+app.command()(restore)
 
 
 @app.command()

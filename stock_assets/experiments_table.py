@@ -66,6 +66,12 @@ def append(settings: Settings, experiments: Sequence[Experiment]) -> None:
             connection.execute(insert(TABLE), rows)
 
 
+def prepare(settings: Settings) -> None:
+    """Make the table where there is none, as appending does. Raises `UserError`."""
+    with _engine(settings) as engine:
+        _make_table(engine)
+
+
 def read(settings: Settings, model: str | None, limit: int | None) -> list[Recorded]:
     """Rows of a model or of all, newest first. Raises `UserError`; reading makes neither a file nor a table."""
     if not settings.experiments_url and not Layout(settings.data_dir).experiments.exists():

@@ -55,10 +55,10 @@ class Dev:
 
 
 @contextmanager
-def dev(folder: Path, *, ignoring_interrupts: bool = False) -> Iterator[Dev]:
+def dev(folder: Path, settings: dict[str, str] | None = None, *, ignoring_interrupts: bool = False) -> Iterator[Dev]:
     """Both servers, from the printed addresses on; whatever is left of them in the end is killed."""
-    data_dir, ports = folder / "data", [free_port(), free_port()]
-    variables = demo_settings(data_dir, dagster_port=ports[0], serving_port=ports[1])
+    data_dir, ports = folder / "data", {"dagster_port": free_port(), "serving_port": free_port()}
+    variables = demo_settings(data_dir, **ports) | (settings or {})
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             ["sh", "-c", NOHUP + START if ignoring_interrupts else START],

@@ -163,7 +163,7 @@ def test_two_processes_append_at_once(settings: Settings) -> None:
         ("postgresql://user:sekret@127.0.0.1:9/name", "Can't create a connection to host 127.0.0.1 and port 9"),
         ("postgresql://user:sekret@nowhere.invalid/name", "Can't create a connection to host nowhere.invalid"),
         ("postgresql://user:sekret@127.0.0.1:9/name?sslmode=require", "unexpected keyword argument 'sslmode'"),
-        ("postgresql+psycopg2://user:sekret@host/name", "No module named 'psycopg2': install this driver"),
+        ("postgresql+asyncpg://user:sekret@host/name", "No module named 'asyncpg': install this driver"),
         ("mysql://user:sekret@host/name", "No module named 'MySQLdb': install this driver"),
         ("sqlite:////nowhere/sekret/experiments.db", "unable to open database file"),
     ],

@@ -1,28 +1,21 @@
 """Experiments in a real PostgreSQL server, which the test starts and stops."""
 
-import os
-import pwd
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
-import pg8000.dbapi
 import pytest
 from pydantic import SecretStr
 
 from stock_assets.errors import UserError
 from stock_assets.experiments import Experiment, read_experiments, record
 from stock_assets.settings import Settings
-from tests.helpers import child_environment, free_port
+from tests.helpers import child_environment
+from tests.postgres import QUOTED, Server, postgres
 
 pytestmark = pytest.mark.slow
 
-PASSWORD = "se kret@1%"  # noqa: S105 - of a server that lives for this test
-QUOTED = "se%20kret%401%25"
 APPEND = """
 import sys
 from stock_assets.experiments import Experiment, record
@@ -39,48 +32,10 @@ for one in read_experiments(load_settings()):
 """
 
 
-def _programs() -> Path:
-    """The folder of `initdb` and `pg_ctl`; Debian has it outside of PATH."""
-    found = [*Path("/usr/lib/postgresql").glob("*/bin"), *(Path(p).parent for p in [shutil.which("initdb")] if p)]
-    if not found:
-        pytest.skip("there is no PostgreSQL server (Debian: apt-get install postgresql)")
-    return found[-1]
-
-
-def _user() -> list[str]:
-    """How to run its programs, which refuse to be run by root."""
-    if os.geteuid() != 0:
-        return []
-    try:
-        pwd.getpwnam("postgres")
-    except KeyError:
-        pytest.skip("the tests run as root, and there is no user postgres to run the server")
-    return ["runuser", "-u", "postgres", "--"]
-
-
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The address `host:port/name` of a server with the user `tester`."""
-    programs, user, port = _programs(), _user(), free_port()
-    # Not below pytest's folder, which belongs to whoever runs the tests alone.
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        (folder / "password").write_text(PASSWORD + "\n", "utf-8")
-        if user:
-            for path in (folder, folder / "password"):
-                shutil.chown(path, "postgres")
-
-        def call(program: str, *arguments: str) -> None:
-            command = [*user, str(programs / program), "-D", str(folder / "data"), *arguments]
-            subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, timeout=60)
-
-        call("initdb", "-U", "tester", f"--pwfile={folder}/password", "-A", "scram-sha-256", "--no-sync")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off"
-        call("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
-        try:
-            yield f"127.0.0.1:{port}/postgres"
-        finally:
-            call("pg_ctl", "-w", "-m", "immediate", "stop")
+def server() -> Iterator[Server]:
+    with postgres() as server:
+        yield server
 
 
 def _start(script: str, url: str, folder: Path, *arguments: str) -> "subprocess.Popen[str]":
@@ -94,8 +49,8 @@ def _start(script: str, url: str, folder: Path, *arguments: str) -> "subprocess.
     )
 
 
-def test_two_trainings_append_at_once_and_another_process_reads(server: str, tmp_path: Path) -> None:
-    url = f"postgresql://tester:{QUOTED}@{server}"
+def test_two_trainings_append_at_once_and_another_process_reads(server: Server, tmp_path: Path) -> None:
+    url = server.url()
     with _start(APPEND, url, tmp_path, "one") as one, _start(APPEND, url, tmp_path, "two") as two:
         one.communicate(timeout=60)
         two.communicate(timeout=60)
@@ -111,34 +66,28 @@ def test_two_trainings_append_at_once_and_another_process_reads(server: str, tmp
     assert not (tmp_path / "data" / "experiments.db").exists()
 
 
-def test_a_user_who_may_only_insert_and_select_can_append(server: str, tmp_path: Path) -> None:
-    own = Settings(data_dir=tmp_path, experiments_url=SecretStr(f"postgresql://tester:{QUOTED}@{server}"))
+def test_a_user_who_may_only_insert_and_select_can_append(server: Server, tmp_path: Path) -> None:
+    own = Settings(data_dir=tmp_path, experiments_url=SecretStr(server.url()))
     experiment = Experiment("a-run", "restricted", "v1", {}, "d", "c", {}, True, "")
     record(own, [experiment])
-    address, _, name = server.partition("/")
-    host, _, port = address.partition(":")
-    with closing(pg8000.dbapi.connect("tester", host, name, int(port), PASSWORD)) as connection:
-        connection.autocommit = True
-        cursor = connection.cursor()
-        cursor.execute("CREATE ROLE writer LOGIN PASSWORD 'w'")
-        cursor.execute("GRANT SELECT, INSERT ON experiments TO writer")
-    record(Settings(data_dir=tmp_path, experiments_url=SecretStr(f"postgresql://writer:w@{server}")), [experiment])
+    server.execute("CREATE ROLE writer LOGIN PASSWORD 'w'")
+    server.execute("GRANT SELECT, INSERT ON experiments TO writer")
+    record(Settings(data_dir=tmp_path, experiments_url=SecretStr(server.url(login="writer:w"))), [experiment])
 
     assert len(read_experiments(own, "restricted")) == 2
 
 
 @pytest.mark.parametrize(
-    ("user", "name", "said"),
+    ("login", "name", "said"),
     [
         ("tester:wrong-sekret", "postgres", 'password authentication failed for user "tester"'),
         (f"tester:{QUOTED}", "nothing", 'database "nothing" does not exist'),
     ],
 )
 def test_a_server_that_refuses_is_told_in_one_line(
-    server: str, tmp_path: Path, user: str, name: str, said: str
+    server: Server, tmp_path: Path, login: str, name: str, said: str
 ) -> None:
-    url = f"postgresql://{user}@{server.removesuffix('postgres')}{name}"
     with pytest.raises(UserError) as failure:
-        read_experiments(Settings(data_dir=tmp_path, experiments_url=SecretStr(url)))
+        read_experiments(Settings(data_dir=tmp_path, experiments_url=SecretStr(server.url(name, login))))
 
     assert str(failure.value) == f"the database of STOCK_ASSETS_EXPERIMENTS_URL cannot be used: {said}"

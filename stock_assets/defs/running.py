@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import yaml
 from filelock import FileLock
-from sqlalchemy.exc import SQLAlchemyError
 
 from stock_assets.defs.jobs import crypto_refresh, full_refresh
 from stock_assets.defs.partitions import ALL_LETTERS, range_tags
+from stock_assets.defs.storage_errors import silence_retries, storage_errors, told
 from stock_assets.errors import UserError, first_line
 from stock_assets.layout import Layout
 from stock_assets.settings import Settings
@@ -61,16 +60,20 @@ def prepare_home(settings: Settings) -> Path:
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """The user's instance. Its databases are made by one process at a time: two at once would break them."""
+    """The user's instance. Its databases are made by one process at a time: two at once would break them.
+
+    Raises `UserError` where it cannot be opened, in the words of whatever storage its `dagster.yaml` names.
+    """
     home = prepare_home(settings)
+    silence_retries()
     try:
         with FileLock(home / "prepare.lock"):
             instance = dg.DagsterInstance.get()
             instance.get_runs(limit=1)
             return instance
-    except (OSError, dg.DagsterError, SQLAlchemyError, yaml.YAMLError) as error:
+    except Exception as error:  # each storage has some of its own, and one that is not installed another one
         raise UserError(
-            f"the Dagster instance in DAGSTER_HOME {home} cannot be used: {first_line(error)}; mend it or set another"
+            f"the Dagster instance in DAGSTER_HOME {home} cannot be used: {told(error)}; mend it or set another"
         ) from error
 
 
@@ -80,19 +83,26 @@ def run_full_refresh(
     """Run `full_refresh`, or the part of it or of `crypto_refresh` that `select` names.
 
     It is run on these letters (first and last) or on all. `select` is Dagster's selection syntax, such as `features+`.
-    Raises `UserError` for a selection of nothing or of both jobs, `KeyboardInterrupt` where the run was interrupted.
+    Raises `UserError` for a selection of nothing or of both jobs and where the instance's storage fails,
+    `KeyboardInterrupt` where the run was interrupted.
     """
     outcome = Outcome(run_id=str(uuid.uuid4()))
     job, assets = _selected(defs, select)
-    with _watching(instance, outcome.run_id, show):
-        result = defs.resolve_job_def(job).execute_in_process(
-            instance=instance,
-            run_id=outcome.run_id,
-            tags=range_tags(*letters) if letters else ALL_LETTERS,
-            asset_selection=assets,
-            run_config=QUIET,
-            raise_on_error=False,
-        )
+    try:
+        with _watching(instance, outcome.run_id, show):
+            result = defs.resolve_job_def(job).execute_in_process(
+                instance=instance,
+                run_id=outcome.run_id,
+                tags=range_tags(*letters) if letters else ALL_LETTERS,
+                asset_selection=assets,
+                run_config=QUIET,
+                raise_on_error=False,
+            )
+    except storage_errors() as error:
+        raise UserError(
+            f"the run stopped, as Dagster's database cannot be used: {told(error)}; what was published is whole: "
+            "run again"
+        ) from error
     for event in result.all_events:
         _note(outcome, event)
     if not result.success and outcome.error is None:
@@ -165,7 +175,7 @@ def _follow(instance: dg.DagsterInstance, run_id: str, show: Show, done: threadi
     cursor: str | None = None
     while True:
         last_look = done.wait(0.2)
-        with suppress(SQLAlchemyError):  # the run writes to the same database; the next look shows what this one missed
+        with suppress(*storage_errors()):  # the run writes there too; the next look shows the rest
             if instance.has_run(run_id):
                 page = instance.get_records_for_run(run_id, cursor=cursor)
                 cursor = page.cursor
