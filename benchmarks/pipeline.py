@@ -18,7 +18,8 @@ def main() -> None:
         outcome = run_full_refresh(instance, defs, None, next(iter(sys.argv[1:]), None), lambda _asset, _message: None)
     if outcome.error:
         sys.exit(outcome.error)
-    print(json.dumps({"seconds": outcome.seconds, "rows": outcome.metadata["features"]["dagster/row_count"]}))
+    rows = outcome.metadata.get("features", {}).get("dagster/row_count", 0)
+    print(json.dumps({"seconds": outcome.seconds, "rows": rows}))
 
 
 if __name__ == "__main__":
