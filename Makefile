@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run dev serve doctor test test-slow check format bench bench-serving lock clean
+.PHONY: help run dev serve doctor test test-slow test-compose check format bench bench-serving lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: .venv/dev ## Run the default tests
 
 test-slow: .venv/dev ## Run the slow tests: killed runs, real servers, a real browser
 	$(BIN)/pytest -m slow
+
+test-compose: .venv/dev ## Build the images and run docker-compose.yaml with podman: needs root and Debian bookworm
+	TEST_COMPOSE=1 $(BIN)/pytest -n 0 -s tests/deploy/test_compose.py
 
 check: .venv/dev ## Check format, lint, types and the Dagster definitions
 	$(BIN)/ruff format --check .
@@ -50,6 +53,7 @@ lock: .venv/dev ## Resolve the locked requirements anew from pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) --group build --extra dask --extra postgres -c requirements-dev.lock \
 		-o requirements-server.lock pyproject.toml
+	$(BIN)/uv pip compile $(LOCK) --group serving -c requirements-dev.lock -o requirements-serving.lock
 
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-strip-extras \
 	--custom-compile-command "make lock"
