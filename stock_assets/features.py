@@ -1,9 +1,8 @@
 """The table `features`, from `combined`, by the SQL files: the windows of changed symbols, and no more."""
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import duckdb
 from duckdb import DuckDBPyConnection
@@ -28,31 +27,55 @@ class LetterFacts(NamedTuple):
     seconds: float
 
 
+class LetterWork(NamedTuple):
+    """A letter whose features are to be written to `path`: `rows` of them, and `stale` says what its file lacks."""
+
+    letter: str
+    rows: int
+    stale: Stale
+    path: Path
+
+
+class FeatureWriter(Protocol):
+    """What writes feature files, here or elsewhere."""
+
+    def write_features(self, connection: DuckDBPyConnection, work: Sequence[LetterWork]) -> dict[str, float]:
+        """Write these files; the seconds that each letter took.
+
+        `connection` is to the published database and has the view that is written.
+        """
+        ...
+
+
 def update_features(
     connection: DuckDBPyConnection,
     letters: Sequence[str],
     stale: Mapping[str, Stale],
     parquet: Mapping[str, Path],
-    report: Report,
+    writer: FeatureWriter,
 ) -> list[LetterFacts]:
-    """Write the features of the stale ones of these letters, each to its Parquet file in `parquet`.
+    """Have the features of the stale ones of these letters written, each to its Parquet file in `parquet`.
 
     A letter without rows gets no file.
     """
+    counts = {letter: run(connection, "count_letter", letter=letter)[0] for letter in letters}
+    work = [
+        LetterWork(letter, rows, stale[letter], parquet[letter])
+        for letter, (rows, _) in counts.items()
+        if rows and letter in stale
+    ]
+    seconds = writer.write_features(connection, work)
     facts = []
-    for letter in letters:
-        start = time.perf_counter()
-        ((rows, symbols),) = run(connection, "count_letter", letter=letter)
+    for letter, (rows, symbols) in counts.items():
         computed = stale[letter].changed if letter in stale else []
-        if rows and letter in stale:
-            report(f"letter {letter}: {len(computed)} of {symbols} symbols, {rows} rows")
-            _write(connection, letter, stale[letter], parquet[letter], report)
-        seconds = round(time.perf_counter() - start, 3)
-        facts.append(LetterFacts(letter, rows, symbols, len(computed), letter not in stale, seconds))
+        facts.append(
+            LetterFacts(letter, rows, symbols, len(computed), letter not in stale, round(seconds.get(letter, 0), 3))
+        )
     return facts
 
 
-def _write(connection: DuckDBPyConnection, letter: str, stale: Stale, path: Path, report: Report) -> None:
+def write_letter(connection: DuckDBPyConnection, letter: str, stale: Stale, path: Path, report: Report) -> None:
+    """Write the features of one letter of what `connection` has; windows are computed for changed symbols only."""
     target = {"letter": letter, "path": str(path), "made_from": stale.made_from}
     if stale.kept:
         kept = {"present": str(stale.present), "kept": stale.kept}
@@ -63,3 +86,12 @@ def _write(connection: DuckDBPyConnection, letter: str, stale: Stale, path: Path
         else:
             return
     run(connection, f"{stale.statements}export_features", **target)
+
+
+def told(work: LetterWork) -> str:
+    """What is going to be done, in a line."""
+    return f"letter {work.letter}: {len(work.stale.changed)} of {_symbols(work.stale)} symbols, {work.rows} rows"
+
+
+def _symbols(stale: Stale) -> int:
+    return len(stale.kept) + len(stale.changed)

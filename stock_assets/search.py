@@ -17,13 +17,13 @@ from duckdb import DuckDBPyConnection
 from filelock import FileLock, Timeout
 
 from stock_assets import retraining
-from stock_assets.budget import thread_count
+from stock_assets.engines.engine import Engine, open_engine
 from stock_assets.errors import UserError
 from stock_assets.experiments import Experiment, record
 from stock_assets.found_parameters import found_parameters
 from stock_assets.layout import Layout
 from stock_assets.learning.metrics import skill
-from stock_assets.learning.next_day import PARAMETERS
+from stock_assets.learning.next_day import PARAMETERS, Trainer
 from stock_assets.learning.rows import fitting_windows
 from stock_assets.learning.search_objective import Measured, Objective, next_day_objective, volume_objective
 from stock_assets.learning.search_space import SPACES, Parameters
@@ -92,10 +92,10 @@ def search(
     if model not in SPACES:
         raise UserError(f"{model}: there is no search for it, only for {', '.join(SPACES)}")
     layout, space = Layout(settings.data_dir), SPACES[model]
-    with _only_search(layout):
+    with _only_search(layout), open_engine(settings, report) as engine:
         with exclusive(layout, settings.lock_timeout, report), opened() as connection:
             own = OWN_PARAMETERS[model] | found_parameters(layout, model)
-            task = READERS[model](connection, settings)
+            task = READERS[model](connection, settings, engine)
         plan = Plan(_study_of(model, task), space, {name: own[name] for name in space}, settings.search_trials)
         made: list[Measured] = []
 
@@ -111,17 +111,17 @@ def search(
     return found
 
 
-def _read_volume(connection: DuckDBPyConnection, settings: Settings) -> Task:
+def _read_volume(connection: DuckDBPyConnection, settings: Settings, engine: Engine) -> Task:
     """The rows that the training of the candidates has."""
     layout = Layout(settings.data_dir)
     files = retraining.feature_files(connection, layout)
     rows = read_rows(connection, files)
     split = split_by_date(rows.days, settings.train_share, settings.validation_share)
-    objective = volume_objective(fitting_windows(rows, split), thread_count(settings))
+    objective = volume_objective(fitting_windows(rows, split), engine.threads, engine.train)
     return Task(objective, retraining.fingerprint(connection, files), retraining.code_version(settings))
 
 
-def _read_next_day(connection: DuckDBPyConnection, settings: Settings) -> Task:
+def _read_next_day(connection: DuckDBPyConnection, settings: Settings, engine: Engine) -> Task:
     """A sample of the rows that the training of the point forecast has."""
     layout = Layout(settings.data_dir)
     files = retraining.feature_files(connection, layout, "next_day_features")
@@ -133,7 +133,7 @@ def _read_next_day(connection: DuckDBPyConnection, settings: Settings) -> Task:
     }
     picked = list(read_windows(source, *windows.values()))
     training, validation = (require(joined(in_window(picked, window)), name) for name, window in windows.items())
-    objective = next_day_objective(training, validation, INPUTS, thread_count(settings))
+    objective = next_day_objective(training, validation, Trainer(INPUTS, engine.threads, engine.train))
     return Task(objective, retraining.fingerprint(connection, files), next_day.code_version(settings))
 
 

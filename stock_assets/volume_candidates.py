@@ -16,6 +16,7 @@ from duckdb import DuckDBPyConnection
 
 from stock_assets import registry
 from stock_assets.budget import thread_count
+from stock_assets.engines.engine import open_engine
 from stock_assets.errors import UserError
 from stock_assets.experiments import Experiment, of_manifest, record
 from stock_assets.found_parameters import found_parameters
@@ -26,7 +27,7 @@ from stock_assets.learning.drift import stability
 from stock_assets.learning.evaluation import LIQUIDITY_EDGES
 from stock_assets.learning.intervals import NOMINAL, Ratios
 from stock_assets.learning.models import BoosterModel, Model
-from stock_assets.learning.rows import VolumeRows, Windows, fitting_windows, input_bins, input_ranges
+from stock_assets.learning.rows import EVER, VolumeRows, Windows, fitting_windows, input_bins, input_ranges
 from stock_assets.learning.split import Split, split_by_date, walk_forward
 from stock_assets.learning.volume import BASELINE, INPUTS
 from stock_assets.publishing import Report, staged_folder, write_json
@@ -37,7 +38,6 @@ from stock_assets.statements import columns, run, sql_hash
 MODEL = "volume_model"
 FOLDER = "candidates"
 PICKLE_FILE = "model.pkl"
-EVER = "0001-01-01"
 NO_TEXT = "it is no LightGBM text, the only form that the service loads"
 
 
@@ -87,17 +87,18 @@ def make_candidates(
             return {last["candidate"]: Made(last, reason) for last in lasts}
     rows = read_rows(connection, files)
     split = split_by_date(rows.days, settings.train_share, settings.validation_share)
-    windows = fitting_windows(rows, split)
-    members = candidates.with_parameters(found_parameters(layout, MODEL))
-    models, seconds = _fit(names, windows, members, threads, report)
-    checked = candidates.check(models, windows.validation, threads)
-    models = candidates.refit(models, windows, threads, members)
-    metrics = candidates.evaluate(models, checked, rows, split, threads)
+    windows = fitting_windows(rows, split, files)
+    with open_engine(settings, report) as engine:
+        members = candidates.with_parameters(found_parameters(layout, MODEL), engine.train)
+        models, seconds = _fit(names, windows, members, threads, report)
+        checked = candidates.check(models, windows.validation, threads)
+        models = candidates.refit(models, windows, threads, members)
+        metrics = candidates.evaluate(models, checked, rows, split, threads)
+        _add_folds(metrics, rows, settings, members, report)
     bins = input_bins(windows.training)
     drift = stability(connection, bins, list(files.values()), str(split.test_from - 1))
     for found in metrics.values():
         found["drift"] = {column: index.psi for column, index in drift.items()}
-    _add_folds(metrics, rows, settings, members, report)
     shared = _shared_facts(rows, split, windows) | {"input_bins": bins, "data": data, "run_id": run_id}
     shared["method"] = method(settings)
     own = {
@@ -164,10 +165,11 @@ def _add_folds(
 
 def _shared_facts(rows: VolumeRows, split: Split, windows: Windows) -> dict[str, Any]:
     """What the manifests of all candidates say."""
+    used = {"training": windows.training, "validation": windows.validation}
     return {
         "inputs": list(INPUTS),
         "baseline": BASELINE,
-        "rows": {window: len(used.days) for window, used in windows._asdict().items()},
+        "rows": {name: len(window.days) for name, window in used.items()},
         "input_ranges": input_ranges(rows, split),
         "sql_sha256": sql_hash(),
         "libraries": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},

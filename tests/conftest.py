@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 from stock_assets.combined import Totals, export_combined, export_symbols, read_totals, update_combined
+from stock_assets.engines.local import LocalEngine
 from stock_assets.features import update_features
 from stock_assets.ingest.inspection import inspect
 from stock_assets.ingest.snapshot import Manifest, compare, write_manifest
@@ -90,7 +91,7 @@ def build_tables(layout: Layout, manifest: Manifest) -> Totals:
         stale = stale_letters(connection, layout, "features", LETTERS)
         with staging() as stage:
             copies = {letter: stage(layout.parquet("features", letter)) for letter in stale}
-            update_features(connection, LETTERS, stale, copies, _silent)
+            update_features(connection, LETTERS, stale, copies, LocalEngine(1, _silent))
         return read_totals(connection)
 
 

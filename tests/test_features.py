@@ -15,6 +15,7 @@ from hypothesis import settings as property_settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from stock_assets.engines.local import LocalEngine
 from stock_assets.features import update_features
 from stock_assets.layout import LETTERS, Layout, letter_of
 from stock_assets.provenance import stale_letters
@@ -162,7 +163,7 @@ def test_some_letters_are_built_alone(demo_market: Built, tmp_path: Path) -> Non
     paths = {"T": tmp_path / "T.parquet", "0": tmp_path / "0.parquet"}
     with open_database(demo_market.layout) as connection:
         stale = stale_letters(connection, Layout(tmp_path), "features", paths)
-        facts = update_features(connection, list(paths), stale, paths, print)
+        facts = update_features(connection, list(paths), stale, paths, LocalEngine(1, print))
 
     for letter, path in paths.items():
         assert pl.read_parquet(path).equals(

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from stock_assets.engines.local import LocalEngine
 from stock_assets.errors import UserError
 from stock_assets.experiments import read_experiments
 from stock_assets.features import update_features
@@ -62,7 +63,7 @@ def next_day_market(demo_market: Built, tmp_path_factory: pytest.TempPathFactory
         run(connection, "next_day/create_features")
         stale = stale_letters(connection, layout, "next_day_features", LETTERS)
         copies = {letter: stage(layout.parquet("next_day_features", letter)) for letter in stale}
-        update_features(connection, LETTERS, stale, copies, silent)
+        update_features(connection, LETTERS, stale, copies, LocalEngine(1, silent))
     return layout
 
 

@@ -34,6 +34,7 @@ make_images() {
         build --build-arg "BASE_IMAGE=$base" --target "$target" --tag "localhost/verify/stock-assets-$target:latest" \
             --file "$checkout/deploy/Dockerfile" --ignorefile "$checkout/.dockerignore" "$checkout"
     done
+    buildah rm --all >/dev/null  # what a build that was broken off left would keep its image from being pruned
     podman image prune --force >/dev/null
 }
 

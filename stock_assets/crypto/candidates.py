@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from stock_assets.crypto.rows import INPUTS, PUBLISHED_INPUTS, PriceRows
-from stock_assets.learning.boosters import as_published, load_booster
-from stock_assets.learning.light_lightgbm import import_lightgbm
+from stock_assets.learning.boosters import load_booster
+from stock_assets.learning.fitting import Fit, Labelled, Train, train_here
 from stock_assets.learning.metrics import Array
 from stock_assets.learning.training import REPEATABLE
 
@@ -127,24 +127,20 @@ def fit_ridge_returns(rows: PriceRows, alpha: float) -> RidgeReturns:
     return RidgeReturns(_least_squares(rows, INPUTS, rows.numbers["next_return"], alpha), alpha)
 
 
-def fit_lightgbm_returns(training: PriceRows, validation: PriceRows) -> LightgbmReturns:
+def fit_lightgbm_returns(training: PriceRows, validation: PriceRows, train: Train = train_here) -> LightgbmReturns:
     """Of rows with all inputs and a label; validation stops the boosting."""
-    lightgbm = import_lightgbm()
-    dataset = lightgbm.Dataset(training.matrix(INPUTS), training.numbers["next_return"], feature_name=list(INPUTS))
-    check = lightgbm.Dataset(validation.matrix(INPUTS), validation.numbers["next_return"], reference=dataset)
-    stop = lightgbm.early_stopping(PATIENCE, verbose=False)
-    settings = LIGHTGBM | {"num_threads": 1}
-    booster = lightgbm.train(settings, dataset, MAX_ROUNDS, valid_sets=[check], callbacks=[stop])
-    return LightgbmReturns(as_published(booster, booster.best_iteration))
+    fit = Fit(LIGHTGBM | {"num_threads": 1}, INPUTS, MAX_ROUNDS, PATIENCE)
+    return LightgbmReturns(train(fit, _returns(training), _returns(validation)))
 
 
-def refit_lightgbm_returns(model: LightgbmReturns, rows: PriceRows) -> LightgbmReturns:
+def refit_lightgbm_returns(model: LightgbmReturns, rows: PriceRows, train: Train = train_here) -> LightgbmReturns:
     """As many trees as validation has decided on, of more rows."""
-    lightgbm = import_lightgbm()
-    dataset = lightgbm.Dataset(rows.matrix(INPUTS), rows.numbers["next_return"], feature_name=list(INPUTS))
-    return LightgbmReturns(
-        as_published(lightgbm.train(LIGHTGBM | {"num_threads": 1}, dataset, model.booster.num_trees()))
-    )
+    fit = Fit(LIGHTGBM | {"num_threads": 1}, INPUTS, model.booster.num_trees())
+    return LightgbmReturns(train(fit, _returns(rows), None))
+
+
+def _returns(rows: PriceRows) -> Labelled:
+    return Labelled(rows.matrix(INPUTS), rows.numbers["next_return"])
 
 
 def load(name: str, text: bytes) -> Candidate:

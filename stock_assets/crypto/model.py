@@ -23,10 +23,12 @@ from stock_assets.crypto.candidates import (
 from stock_assets.crypto.card import describe, draw
 from stock_assets.crypto.measures import RANDOM_WALK, measure_all, scaled_mae
 from stock_assets.crypto.rows import INPUTS, PUBLISHED_INPUTS, PriceRows, describe_data, read_rows
+from stock_assets.engines.engine import open_engine
 from stock_assets.errors import UserError
 from stock_assets.layout import Layout
+from stock_assets.learning.fitting import Train, train_here
 from stock_assets.learning.split import Split, split_by_date
-from stock_assets.publishing import write_json
+from stock_assets.publishing import Report, write_json
 from stock_assets.settings import Settings, reproduce
 from stock_assets.statements import recipe
 
@@ -65,7 +67,7 @@ class Fitted(NamedTuple):
 
 
 def make_next_price_model(
-    connection: DuckDBPyConnection, settings: Settings, asset_key: str, run_id: str
+    connection: DuckDBPyConnection, settings: Settings, asset_key: str, run_id: str, report: Report
 ) -> versions.Trained:
     """Train on the published features, publish the version, and promote it if it beats the random walk.
 
@@ -81,7 +83,8 @@ def make_next_price_model(
     if last and (last["method"], last["data"]["fingerprint"]) == (made_by, data["fingerprint"]):
         return versions.keep(folder, last, asset_key, run_id, "features and method have not changed")
     windows, split = cut(read_rows(connection, features))
-    fitted = fit(windows)
+    with open_engine(settings, report) as engine:
+        fitted = fit(windows, engine.train)
     predicted = {name: model.predict(windows.test) for name, model in fitted.candidates.items()}
     metrics = measure_all(windows.test, predicted, fitted.best) | {"split": split.as_json()}
     for name, mae in fitted.validation_mae.items():
@@ -129,12 +132,12 @@ def cut(rows: PriceRows) -> tuple[Windows, Split]:
     return windows, split
 
 
-def fit(windows: Windows) -> Fitted:
+def fit(windows: Windows, train: Train = train_here) -> Fitted:
     """The candidates of the training window, measured on validation, then fitted again on both."""
     training, validation, known, _ = windows
     ridges = [fit_ridge_returns(training, alpha) for alpha in ALPHAS]
     ridge = min(ridges, key=lambda model: scaled_mae(validation, model.predict(validation)))
-    booster = fit_lightgbm_returns(training, validation)
+    booster = fit_lightgbm_returns(training, validation, train)
     first: dict[str, Candidate] = {
         "linear_raw": fit_linear_raw(training),
         "ridge_returns": ridge,
@@ -143,7 +146,7 @@ def fit(windows: Windows) -> Fitted:
     again: dict[str, Candidate] = {
         "linear_raw": fit_linear_raw(known),
         "ridge_returns": fit_ridge_returns(known, ridge.alpha),
-        "lightgbm_returns": refit_lightgbm_returns(booster, known),
+        "lightgbm_returns": refit_lightgbm_returns(booster, known, train),
     }
     return Fitted(again, {name: scaled_mae(validation, model.predict(validation)) for name, model in first.items()})
 

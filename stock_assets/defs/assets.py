@@ -11,6 +11,7 @@ from stock_assets.defs.checks import blocking_results, check_results, check_spec
 from stock_assets.defs.partitions import letter_metadata, letters
 from stock_assets.defs.resources import MarketDatabase, published_snapshot, refreshing, writing
 from stock_assets.defs.schemas import feature_lineage, table_schema, table_value
+from stock_assets.engines.engine import open_engine
 from stock_assets.features import update_features
 from stock_assets.ingest.snapshot import compare, read_manifest
 from stock_assets.ingest.sources import refresh
@@ -142,7 +143,8 @@ def features(
         stale = stale_letters(connection, layout, "features", keys)
         with staging() as stage:
             copies = {letter: stage(layout.parquet("features", letter)) for letter in stale}
-            facts = update_features(connection, keys, stale, copies, context.log.info)
+            with open_engine(settings, context.log.info) as engine:
+                facts = update_features(connection, keys, stale, copies, engine)
             files = {letter: layout.parquet("features", letter) for letter in keys} | copies
             computed = [symbol for letter in stale.values() for symbol in letter.changed]
             findings = inspect_features(connection, files, computed, version)

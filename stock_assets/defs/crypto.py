@@ -107,7 +107,7 @@ def next_price_model(context: dg.AssetExecutionContext, crypto_database: CryptoD
     """
     with writing(context) as settings, crypto_database.get_connection() as connection:
         asset = context.asset_key.to_user_string()
-        model = make_next_price_model(connection, settings, asset, context.run.run_id)
+        model = make_next_price_model(connection, settings, asset, context.run.run_id, context.log.info)
     context.log.info(model.verdict)
     metrics = model.manifest["metrics"]
     return dg.MaterializeResult(

@@ -13,6 +13,7 @@ from stock_assets.defs.checks import skill_result
 from stock_assets.defs.partitions import letter_metadata, letters
 from stock_assets.defs.resources import MarketDatabase, writing
 from stock_assets.defs.schemas import table_value, version_metadata
+from stock_assets.engines.engine import open_engine
 from stock_assets.features import update_features
 from stock_assets.layout import Layout
 from stock_assets.next_day.baselines import DECISIVE
@@ -50,7 +51,8 @@ def next_day_features(context: dg.AssetExecutionContext, database: MarketDatabas
         stale = stale_letters(connection, layout, "next_day_features", keys)
         with staging() as stage:
             copies = {letter: stage(layout.parquet("next_day_features", letter)) for letter in stale}
-            facts = update_features(connection, keys, stale, copies, context.log.info)
+            with open_engine(settings, context.log.info) as engine:
+                facts = update_features(connection, keys, stale, copies, engine)
     return dg.MaterializeResult(metadata=letter_metadata(context, facts), data_version=dg.DataVersion(version))
 
 

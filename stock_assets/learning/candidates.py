@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stock_assets.learning.evaluation import liquidity, measure
+from stock_assets.learning.fitting import Train, train_here
 from stock_assets.learning.intervals import Ratios, coverage, ratios
 from stock_assets.learning.metrics import Array, score, skill
 from stock_assets.learning.models import BoosterModel, Ensemble, Model
@@ -42,12 +43,16 @@ SEED = 7
 
 
 class Candidate(NamedTuple):
-    """A way to fit a model: what it is, in a line, its parameters, and how many rows of a window it uses at most."""
+    """A way to fit a model: what it is, in a line, its parameters, and how many rows of a window it uses at most.
+
+    `refit` fits it again on validation too, once that has decided what it is to decide.
+    """
 
     about: str
     fit: Callable[[Windows, int], Model]
     parameters: dict[str, Any]
     max_rows: int = MAX_ROWS
+    refit: Callable[[BoosterModel, Windows, int], BoosterModel] | None = None
 
 
 class Checked(NamedTuple):
@@ -59,7 +64,10 @@ class Checked(NamedTuple):
 
 MEMBERS = {
     LOG_RATIO_NAME: Candidate(
-        "LightGBM on the logarithm of volume over its moving average, absolute error.", fit_log_ratio, LOG_RATIO
+        "LightGBM on the logarithm of volume over its moving average, absolute error.",
+        fit_log_ratio,
+        LOG_RATIO,
+        refit=refit_log_ratio,
     ),
     AS_PUBLISHED: Candidate(
         "LightGBM on raw volume, squared error, with the parameters of the widely copied sample.",
@@ -82,12 +90,19 @@ ABOUT = {name: candidate.about for name, candidate in MEMBERS.items()} | {
 NAMES = tuple(ABOUT)
 
 
-def with_parameters(found: Mapping[str, Any]) -> dict[str, Candidate]:
-    """The members, of which that of the log ratio is fitted with parameters that were found in place of its own."""
+def with_parameters(found: Mapping[str, Any], train: Train = train_here) -> dict[str, Candidate]:
+    """The members, of which that of the log ratio is fitted with parameters that were found in place of its own.
+
+    Boosters are trained by `train`, except for the one that is a single leaf.
+    """
     parameters = LOG_RATIO | dict(found)
-    own = MEMBERS[LOG_RATIO_NAME]
-    fit_found = own._replace(fit=partial(fit_log_ratio, parameters=parameters), parameters=parameters)
-    return MEMBERS | {LOG_RATIO_NAME: fit_found}
+    log_ratio = MEMBERS[LOG_RATIO_NAME]._replace(
+        fit=partial(fit_log_ratio, parameters=parameters, train=train),
+        refit=partial(refit_log_ratio, parameters=parameters, train=train),
+        parameters=parameters,
+    )
+    published = MEMBERS[AS_PUBLISHED]._replace(fit=partial(fit_published, train=train))
+    return MEMBERS | {LOG_RATIO_NAME: log_ratio, AS_PUBLISHED: published}
 
 
 def fit(
@@ -114,8 +129,9 @@ def refit(
     That is done for the log ratio only, the ensemble's member included: the others decide nothing on validation.
     """
     final = dict(models)
-    if isinstance(first := models.get(LOG_RATIO_NAME), BoosterModel):
-        final[LOG_RATIO_NAME] = refit_log_ratio(first, windows, threads, members[LOG_RATIO_NAME].parameters)
+    for name, candidate in members.items():
+        if candidate.refit and isinstance(first := models.get(name), BoosterModel):
+            final[name] = candidate.refit(first, windows, threads)
     if isinstance(ensemble := models.get(ENSEMBLE), Ensemble):
         final[ENSEMBLE] = Ensemble(ensemble.weights, {name: final[name] for name in ensemble.members})
     return final

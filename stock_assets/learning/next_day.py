@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stock_assets.learning.boosters import as_published
 from stock_assets.learning.evaluation import Group, liquidity
+from stock_assets.learning.fitting import Fit, Labelled, Train, train_here
 from stock_assets.learning.intervals import margin_of
-from stock_assets.learning.light_lightgbm import import_lightgbm
 from stock_assets.learning.metrics import Array
 from stock_assets.learning.split import Days
 
@@ -48,6 +47,14 @@ RECENCY_YEARS = 10.0
 """Rows of so many years before the end of training weigh 1/e: the market of the eighties is not that of the test."""
 SIZE_POWER = 0.2
 """A row's weight grows with this power of its volume: an error of a log is one in percent, but shares count."""
+
+
+class Trainer(NamedTuple):
+    """How boosters of inputs with these names are trained, and the threads for that in this process."""
+
+    names: Sequence[str]
+    threads: int
+    train: Train = train_here
 
 
 class NextDayRows(NamedTuple):
@@ -104,27 +111,19 @@ class Explanation(NamedTuple):
     contributions: Array
 
 
-def fit(
-    training: NextDayRows, validation: NextDayRows, names: Sequence[str], parameters: Mapping[str, Any], threads: int
-) -> "Booster":
+def fit(training: NextDayRows, validation: NextDayRows, parameters: Mapping[str, Any], trainer: Trainer) -> "Booster":
     """A booster of the label, of weighted rows, stopped early on validation."""
-    lightgbm = import_lightgbm()
-    settings = REPEATABLE | dict(parameters) | {"num_threads": threads}
-    dataset = lightgbm.Dataset(
-        training.inputs, training.label(), weight=weights(training), feature_name=list(names), params=settings
-    )
-    check = lightgbm.Dataset(validation.inputs, validation.label(), weight=size_weights(validation), reference=dataset)
-    stop = lightgbm.early_stopping(PATIENCE, verbose=False)
-    booster = lightgbm.train(settings, dataset, MAX_ROUNDS, valid_sets=[check], callbacks=[stop])
-    return as_published(booster, booster.best_iteration)
+    settings = REPEATABLE | dict(parameters) | {"num_threads": trainer.threads}
+    learnt = Labelled(training.inputs, training.label(), weights(training))
+    check = Labelled(validation.inputs, validation.label(), size_weights(validation))
+    return trainer.train(Fit(settings, trainer.names, MAX_ROUNDS, PATIENCE), learnt, check)
 
 
-def fit_quantile(training: NextDayRows, names: Sequence[str], quantile: float, threads: int) -> "Booster":
+def fit_quantile(training: NextDayRows, quantile: float, trainer: Trainer) -> "Booster":
     """A booster of a quantile of the label; unweighted, as the interval is to hold for every symbol."""
-    lightgbm = import_lightgbm()
-    settings = REPEATABLE | QUANTILE_PARAMETERS | {"alpha": quantile, "num_threads": threads}
-    dataset = lightgbm.Dataset(training.inputs, training.label(), feature_name=list(names), params=settings)
-    return as_published(lightgbm.train(settings, dataset, QUANTILE_ROUNDS))
+    settings = REPEATABLE | QUANTILE_PARAMETERS | {"alpha": quantile, "num_threads": trainer.threads}
+    learnt = Labelled(training.inputs, training.label())
+    return trainer.train(Fit(settings, trainer.names, QUANTILE_ROUNDS), learnt, None)
 
 
 def weights(rows: NextDayRows) -> Array:

@@ -1,8 +1,11 @@
 """The rows of the two-input model, and the windows of them that a candidate is fitted on."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from duckdb import DuckDBPyConnection
 from numpy.typing import NDArray
 
 from stock_assets.errors import UserError
@@ -12,7 +15,9 @@ from stock_assets.learning.evaluation import Group, liquidity, years
 from stock_assets.learning.metrics import Array
 from stock_assets.learning.split import Days, Mask, Split
 from stock_assets.learning.volume import INPUTS
+from stock_assets.statements import columns
 
+EVER = "0001-01-01"
 MAX_ROWS = 1_000_000
 """Rows of a window that are used, evenly spaced: two inputs gain nothing from more, and 20 M take long."""
 MIN_ROWS = 500
@@ -53,11 +58,40 @@ class VolumeRows(NamedTuple):
         }
 
 
+class Place(NamedTuple):
+    """Where rows of a window are read: of a feature file, those from `first` to `last` day that have a full window.
+
+    Of these every `step`th from the `offset`th on; `rows` says how many that are.
+    """
+
+    path: Path
+    first: str
+    last: str
+    offset: int
+    step: int
+    rows: int
+
+    def rows_of(self, connection: DuckDBPyConnection, path: Path) -> VolumeRows:
+        """The rows, from `path` in place of the own one; what only errors are reported by is not told."""
+        table = columns(connection, "models/volume_rows", files=[str(path)], since=self.first)
+        days = table["Date"].astype("datetime64[D]")
+        chosen = np.flatnonzero(days <= np.datetime64(self.last))[self.offset :: self.step]
+        unknown = np.zeros(len(chosen), dtype=np.uint8)
+        inputs = np.column_stack([table[name][chosen] for name in INPUTS])
+        volume = table["Volume"][chosen].astype(np.float64)
+        return VolumeRows(days[chosen], volume, inputs, unknown, unknown.astype(bool))
+
+
 class Windows(NamedTuple):
-    """What a candidate may see: rows to fit, and rows to stop or to weigh by; none of the test window."""
+    """What a candidate may see: rows to fit, and rows to stop or to weigh by; none of the test window.
+
+    The places are those of the same rows, where they are known.
+    """
 
     training: VolumeRows
     validation: VolumeRows
+    training_places: Sequence[Place] = ()
+    validation_places: Sequence[Place] = ()
 
 
 def joined(first: VolumeRows, second: VolumeRows) -> VolumeRows:
@@ -65,11 +99,17 @@ def joined(first: VolumeRows, second: VolumeRows) -> VolumeRows:
     return VolumeRows._make(np.concatenate(pair) for pair in zip(first, second, strict=True))
 
 
-def fitting_windows(rows: VolumeRows, split: Split) -> Windows:
-    """At most `MAX_ROWS` rows of each window. Raises `UserError` where one has fewer than `MIN_ROWS`."""
+def fitting_windows(rows: VolumeRows, split: Split, files: Mapping[str, Path] | None = None) -> Windows:
+    """At most `MAX_ROWS` rows of each window; `files` are those by letter that all rows were read from, if known.
+
+    Raises `UserError` where a window has fewer than `MIN_ROWS`.
+    """
+    training, validation = split.train(rows.days), split.validation(rows.days)
     return Windows(
-        _thinned(rows, split.train(rows.days), "training"),
-        _thinned(rows, split.validation(rows.days), "validation"),
+        _thinned(rows, training, "training"),
+        _thinned(rows, validation, "validation"),
+        _places(rows, training, files or {}, (EVER, str(split.train_to))),
+        _places(rows, validation, files or {}, (str(split.validation_from), str(split.validation_to))),
     )
 
 
@@ -90,8 +130,23 @@ def require(rows: VolumeRows, window: str) -> VolumeRows:
 def _thinned(rows: VolumeRows, mask: Mask, window: str) -> VolumeRows:
     """By places: a copy of 20 M rows of which a million is wanted takes a gigabyte."""
     places = np.flatnonzero(mask)
-    thinned = rows.at(places[:: max(1, -(-len(places) // MAX_ROWS))])
-    return require(thinned, window)
+    return require(rows.at(places[:: _step(len(places))]), window)
+
+
+def _step(rows: int) -> int:
+    return max(1, -(-rows // MAX_ROWS))
+
+
+def _places(rows: VolumeRows, mask: Mask, files: Mapping[str, Path], days: tuple[str, str]) -> list[Place]:
+    """Where `_thinned` rows are: those of a file go on counting where the file before left off."""
+    step, before, places = _step(int(mask.sum())), 0, []
+    within = np.bincount(rows.letter[mask], minlength=len(LETTERS))
+    for letter, path in files.items():
+        count, offset = int(within[LETTERS.index(letter)]), -before % step
+        before += count
+        if count > offset:
+            places.append(Place(path, *days, offset, step, -(-(count - offset) // step)))
+    return places
 
 
 def input_ranges(rows: VolumeRows, split: Split) -> dict[str, dict[str, float]]:

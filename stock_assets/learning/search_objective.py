@@ -5,14 +5,15 @@ on the newer one its error is measured. So no trial is chosen by the rows that i
 window.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from stock_assets.errors import UserError
+from stock_assets.learning.fitting import Train, train_here
 from stock_assets.learning.metrics import Array
-from stock_assets.learning.next_day import NextDayRows
+from stock_assets.learning.next_day import NextDayRows, Trainer
 from stock_assets.learning.next_day import fit as fit_next_day
 from stock_assets.learning.rows import MIN_ROWS, VolumeRows, Windows
 from stock_assets.learning.split import GAP, Days, Mask
@@ -54,26 +55,26 @@ def halves(days: Days) -> tuple[Mask, Mask]:
     return older, newer
 
 
-def volume_objective(windows: Windows, threads: int) -> Objective:
+def volume_objective(windows: Windows, threads: int, train: Train = train_here) -> Objective:
     """Of `lightgbm_log_ratio`, fitted on the rows that its training has. Raises `UserError` for too few rows."""
     older, newer = halves(windows.validation.days)
     stop, check = windows.validation.at(older), windows.validation.at(newer)
 
     def measure(parameters: Mapping[str, Any]) -> Measured:
-        model = fit_log_ratio(Windows(windows.training, stop), threads, parameters)
+        model = fit_log_ratio(Windows(windows.training, stop), threads, parameters, train)
         return Measured(_mae(check, model.predict(check.inputs, threads)), model.booster.num_trees())
 
     return _objective(measure, check)
 
 
-def next_day_objective(training: NextDayRows, validation: NextDayRows, names: Sequence[str], threads: int) -> Objective:
+def next_day_objective(training: NextDayRows, validation: NextDayRows, trainer: Trainer) -> Objective:
     """Of the point forecast of the next day. Raises `UserError` for too few rows."""
     older, newer = halves(validation.days)
     stop, check = validation.at(older), validation.at(newer)
 
     def measure(parameters: Mapping[str, Any]) -> Measured:
-        booster = fit_next_day(training, stop, names, parameters, threads)
-        logs = check.offset + booster.predict(check.inputs, num_threads=threads)
+        booster = fit_next_day(training, stop, parameters, trainer)
+        logs = check.offset + booster.predict(check.inputs, num_threads=trainer.threads)
         return Measured(_mae(check, np.maximum(np.expm1(logs), 0)), booster.num_trees())
 
     return _objective(measure, check)

@@ -13,6 +13,7 @@ from duckdb import DuckDBPyConnection
 from stock_assets import registry, versions
 from stock_assets.budget import thread_count
 from stock_assets.card import write_card
+from stock_assets.engines.engine import Engine, open_engine
 from stock_assets.errors import UserError
 from stock_assets.found_parameters import found_parameters
 from stock_assets.layout import Layout
@@ -28,6 +29,7 @@ from stock_assets.learning.next_day import (
     SIZE_POWER,
     NextDayBoosters,
     NextDayRows,
+    Trainer,
     fit,
     fit_quantile,
     forecast,
@@ -112,7 +114,8 @@ def make_next_day_model(
     split = split_by_date(source.market.days, settings.train_share, settings.validation_share, source.market.rows)
     windows = Windows.of(source, split)
     picked = list(read_windows(source, *windows))
-    fitted = train(picked, windows, PARAMETERS | found_parameters(layout, NAME), threads, report)
+    with open_engine(settings, report) as engine:
+        fitted = train(picked, windows, PARAMETERS | found_parameters(layout, NAME), engine)
     report(f"scoring the test window from {split.test_from}")
     tested = _test(picked, windows.test, fitted, threads)
     drift = stability(connection, fitted.bins, list(source.files.values()), str(split.test_from - 1))
@@ -128,9 +131,7 @@ def make_next_day_model(
         return versions.publish(settings, folder, lambda place: _write(place, fitted.boosters, facts, metrics), told)
 
 
-def train(
-    picked: Sequence[Picked], windows: Windows, parameters: Mapping[str, Any], threads: int, report: Report
-) -> Fitted:
+def train(picked: Sequence[Picked], windows: Windows, parameters: Mapping[str, Any], engine: Engine) -> Fitted:
     """Fit the boosters, the baselines and the margins on the training and validation rows of these.
 
     Raises `UserError` where a window has fewer than `MIN_ROWS` rows.
@@ -138,13 +139,14 @@ def train(
     checked = require(joined(in_window(picked, windows.validation)), "validation")
     alpha = choose_alpha(in_window(picked, windows.validation))
     training = require(joined(in_window(picked, windows.training)), "training")
-    report(f"training on {len(training.days)} rows up to {windows.training.last}")
-    point = fit(training, checked, INPUTS, parameters, threads)
-    report(f"{point.num_trees()} trees; fitting the interval")
+    engine.report(f"training on {len(training.days)} rows up to {windows.training.last}")
+    trainer = Trainer(INPUTS, engine.threads, engine.train)
+    point = fit(training, checked, parameters, trainer)
+    engine.report(f"{point.num_trees()} trees; fitting the interval")
     thinned = training.at(slice(None, None, max(1, -(-len(training.days) // MAX_QUANTILE))))
-    low, high = (fit_quantile(thinned, INPUTS, quantile, threads) for quantile in QUANTILES)
+    low, high = (fit_quantile(thinned, quantile, trainer) for quantile in QUANTILES)
     boosters = NextDayBoosters(point, low, high)
-    logs = predict_logs(boosters, checked, threads)
+    logs = predict_logs(boosters, checked, engine.threads)
     return Fitted(
         boosters=boosters,
         parameters=dict(parameters),

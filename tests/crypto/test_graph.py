@@ -252,7 +252,7 @@ def test_the_verdict(skill: float, interval: list[float], others: float, begins:
 
 def test_features_that_are_not_there_fail_with_their_line(tmp_path: Path) -> None:
     with duckdb.connect() as connection, pytest.raises(UserError, match="materialize crypto_features first"):
-        make_next_price_model(connection, Settings(data_dir=tmp_path), NAME, "run")
+        make_next_price_model(connection, Settings(data_dir=tmp_path), NAME, "run", print)
 
 
 @pytest.mark.parametrize(

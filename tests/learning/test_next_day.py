@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from stock_assets.learning import next_day
+from stock_assets.learning.boosters import as_published
 from stock_assets.learning.evaluation import LIQUIDITY_LABELS
 from stock_assets.learning.next_day import (
     PARAMETERS,
     NextDayBoosters,
     NextDayRows,
-    as_published,
+    Trainer,
     explain,
     fit,
     fit_quantile,
@@ -50,9 +51,9 @@ def fitted(threads: int = 1) -> NextDayBoosters:
         patch.setattr(next_day, "MAX_ROUNDS", 60)
         patch.setattr(next_day, "QUANTILE_ROUNDS", 25)
         return NextDayBoosters(
-            fit(TRAINING, VALIDATION, NAMES, PARAMETERS, threads),
-            fit_quantile(TRAINING, NAMES, 0.1, threads),
-            fit_quantile(TRAINING, NAMES, 0.9, threads),
+            fit(TRAINING, VALIDATION, PARAMETERS, Trainer(NAMES, threads)),
+            fit_quantile(TRAINING, 0.1, Trainer(NAMES, threads)),
+            fit_quantile(TRAINING, 0.9, Trainer(NAMES, threads)),
         )
 
 
@@ -100,7 +101,7 @@ def test_the_same_rows_give_the_same_bytes_with_any_number_of_threads(boosters: 
 
 def test_other_rows_give_other_bytes(boosters: NextDayBoosters) -> None:
     changed = TRAINING._replace(volume=TRAINING.volume + 100)
-    other = fit(changed, VALIDATION, NAMES, PARAMETERS, 1)
+    other = fit(changed, VALIDATION, PARAMETERS, Trainer(NAMES, 1))
 
     assert other.model_to_string() != boosters.point.model_to_string()
 
@@ -110,8 +111,8 @@ def test_it_stops_early_on_validation_that_no_longer_gets_better(monkeypatch: py
     shuffled = VALIDATION._replace(volume=np.random.default_rng(5).permutation(VALIDATION.volume))
     monkeypatch.setattr(next_day, "PATIENCE", 5)
 
-    assert fit(TRAINING, shuffled, NAMES, PARAMETERS, 1).num_trees() <= 3
-    assert fit(TRAINING, VALIDATION, NAMES, PARAMETERS, 1).num_trees() > 3
+    assert fit(TRAINING, shuffled, PARAMETERS, Trainer(NAMES, 1)).num_trees() <= 3
+    assert fit(TRAINING, VALIDATION, PARAMETERS, Trainer(NAMES, 1)).num_trees() > 3
 
 
 def test_it_learns_what_there_is_to_learn(boosters: NextDayBoosters) -> None:

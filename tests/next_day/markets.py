@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from stock_assets.combined import update_combined
+from stock_assets.engines.local import LocalEngine
 from stock_assets.features import LetterFacts, update_features
 from stock_assets.ingest.snapshot import compare
 from stock_assets.layout import LETTERS, PRICE_COLUMNS, Layout
@@ -91,7 +92,7 @@ def publish_features(layout: Layout) -> list[LetterFacts]:
         stale = stale_letters(connection, layout, TABLE, LETTERS)
         with staging() as stage:
             copies = {letter: stage(layout.parquet(TABLE, letter)) for letter in stale}
-            return update_features(connection, LETTERS, stale, copies, _silent)
+            return update_features(connection, LETTERS, stale, copies, LocalEngine(1, _silent))
 
 
 def build(data_dir: Path, frames: Frames) -> Layout:

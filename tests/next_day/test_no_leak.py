@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stock_assets.engines.local import LocalEngine
 from stock_assets.layout import Layout
 from stock_assets.learning.next_day import PARAMETERS
 from stock_assets.learning.split import Split, split_by_date
@@ -84,7 +85,7 @@ def fit(layout: Layout, split: Split) -> dict[str, Any]:
     """All that is fitted, as it is published."""
     with source_of(layout) as source:
         windows = Windows.of(source, split)
-        fitted = train(list(read_windows(source, *windows)), windows, PARAMETERS, 1, lambda _: None)
+        fitted = train(list(read_windows(source, *windows)), windows, PARAMETERS, LocalEngine(1, lambda _: None))
     return as_published(fitted)
 
 

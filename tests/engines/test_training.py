@@ -1,0 +1,154 @@
+"""Boosters that two worker processes train: as good as those of one, whatever becomes of the workers."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from distributed import Client
+
+from stock_assets.engines.engine import open_engine
+from stock_assets.errors import UserError
+from stock_assets.layout import Layout
+from stock_assets.learning.fitting import Fit, Labelled, train_here
+from stock_assets.learning.training import LOG_RATIO
+from stock_assets.next_day import model as next_day
+from stock_assets.settings import Settings
+from stock_assets.volume_candidates import make_candidates
+from tests.conftest import open_database
+from tests.engines.clusters import Cluster, dask_cluster, wait_for
+from tests.engines.writing import on_dask, silent
+
+pytestmark = pytest.mark.slow
+
+BOOSTERS = ("lightgbm_log_ratio", "lightgbm_raw")
+ALIKE = 0.01
+RNG = np.random.default_rng(3)
+INPUTS = RNG.normal(0, 1, (40_000, 20))
+LONG = Labelled(INPUTS, INPUTS[:, 0] + RNG.normal(0, 1, len(INPUTS)), np.ones(len(INPUTS)))
+"""Rows whose training takes a while."""
+FIT = Fit(LOG_RATIO | {"num_threads": 1}, [f"input_{place}" for place in range(20)], 150)
+
+
+def candidates(layout: Layout, settings: Settings) -> dict[str, Any]:
+    with open_database(layout) as connection:
+        made = make_candidates(connection, settings, BOOSTERS, "a-run", silent)
+    return {name: one.manifest for name, one in made.items()}
+
+
+def local(layout: Layout) -> Settings:
+    return Settings(data_dir=layout.data_dir, threads=1)
+
+
+def test_candidates_err_as_those_of_the_local_engine(own_copy: Layout, two_workers: Cluster) -> None:
+    here = candidates(own_copy, local(own_copy))
+    folder = own_copy.models / "volume_model/candidates"
+    for name in BOOSTERS:
+        (folder / name / "manifest.json").unlink()
+    there = candidates(own_copy, on_dask(own_copy, two_workers.address))
+
+    for name in BOOSTERS:
+        mae, expected = (made[name]["metrics"]["test"]["mae"] for made in (there, here))
+        assert mae == pytest.approx(expected, rel=ALIKE)
+        assert mae != expected, "it was trained by one"
+        assert there[name].keys() == here[name].keys()
+        assert there[name]["method"] == here[name]["method"]
+        assert there[name]["rows"] == here[name]["rows"]
+        text = (folder / name / "model.txt").read_text(encoding="utf-8")
+        assert "[machines: ]" in text
+        assert "[tree_learner: serial]" in text
+
+
+def test_the_other_engine_does_not_train_again(own_copy: Layout) -> None:
+    candidates(own_copy, local(own_copy))
+    settings = on_dask(own_copy, "tcp://127.0.0.1:1")
+    with open_database(own_copy) as connection:
+        again = make_candidates(connection, settings, BOOSTERS, "a-run", silent)
+
+    assert {one.kept for one in again.values()} == {"the features are those that it was trained on"}
+
+
+def test_the_next_day_model_errs_as_that_of_the_local_engine(own_copy: Layout, two_workers: Cluster) -> None:
+    made = {}
+    for name, settings in (("here", local(own_copy)), ("there", on_dask(own_copy, two_workers.address))):
+        with open_database(own_copy) as connection:
+            trained = next_day.make_next_day_model(connection, settings, "an/asset", "a-run", silent)
+        made[name] = trained.manifest["metrics"]
+        own_copy.next_day("backtest").unlink()
+
+    assert made["there"]["test"]["mae"] == pytest.approx(made["here"]["test"]["mae"], rel=ALIKE)
+    assert made["there"]["test"] != made["here"]["test"]
+    assert made["there"]["interval"]["coverage"] == pytest.approx(made["here"]["interval"]["coverage"], abs=0.01)
+
+
+def test_few_rows_are_trained_on_by_one_worker(two_workers: Cluster, demo: Layout) -> None:
+    few = Labelled(INPUTS[:3000], LONG.label[:3000])
+    with open_engine(on_dask(demo, two_workers.address), silent) as engine:
+        there = engine.train(FIT, few, None)
+
+    expected = train_here(FIT, few).predict(INPUTS)
+    np.testing.assert_allclose(there.predict(INPUTS), expected, rtol=0, atol=1e-9)
+
+
+def test_what_cannot_be_trained_is_told(two_workers: Cluster, demo: Layout) -> None:
+    wrong = FIT._replace(parameters=FIT.parameters | {"objective": "no_such_thing"})
+    with (
+        open_engine(on_dask(demo, two_workers.address), silent) as engine,
+        pytest.raises(UserError, match=r"LightGBM on Dask failed 3 times, last: .*no_such_thing"),
+    ):
+        engine.train(wrong, LONG, None)
+
+
+@contextmanager
+def killed_once_it_trains(cluster: Cluster) -> Iterator[list[float]]:
+    """The first worker dies a moment after LightGBM has begun; when that was."""
+    killed: list[float] = []
+
+    def kill() -> None:
+        with Client(cluster.address, set_as_default=False) as client:
+            wait_for(lambda: any("_train_part" in key for keys in client.processing().values() for key in keys))
+        time.sleep(0.3)
+        cluster.kill_worker()
+        killed.append(time.monotonic())
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        thread.join()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_worker_killed_in_the_middle_has_the_training_begin_again(
+    demo: Layout, tmp_path: Path, *, restarted: bool
+) -> None:
+    told: list[str] = []
+    fit = FIT._replace(rounds=2500)
+    with dask_cluster(tmp_path) as cluster:
+
+        def report(line: str) -> None:
+            told.append(line)
+            if restarted and "again from the start" in line:
+                cluster.start_worker()
+
+        with open_engine(on_dask(demo, cluster.address), report) as engine, killed_once_it_trains(cluster) as killed:
+            booster = engine.train(fit, LONG, None)
+
+    assert killed
+    assert booster.num_trees() == fit.rounds
+    assert [line for line in told if "the training was broken off" in line]
+
+
+def test_no_worker_left_in_the_middle_is_told_within_a_minute(demo: Layout, tmp_path: Path) -> None:
+    with dask_cluster(tmp_path, workers=1) as cluster, open_engine(on_dask(demo, cluster.address), silent) as engine:
+        with (
+            killed_once_it_trains(cluster) as killed,
+            pytest.raises(UserError, match="no Dask worker is left at"),
+        ):
+            engine.train(FIT._replace(rounds=5000), LONG, None)
+        assert time.monotonic() - killed[0] < 60
