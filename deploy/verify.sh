@@ -85,7 +85,9 @@ rows() {
 
 # What must survive: the runs, the rows of the table of experiments, the served version and what it answers.
 kept() {
-    echo "$(talk runs "$ui" | sort | cksum) experiments $(rows) prediction $(talk predict "$service")"
+    local made trained predicted
+    made=$(talk runs "$ui" | sort | cksum) && trained=$(rows) && predicted=$(talk predict "$service") || fail "what is kept cannot be asked"
+    echo "$made experiments $trained prediction $predicted"
 }
 
 wait_until() {
@@ -132,7 +134,7 @@ kill_each() {
     local before service_name answered failed longest
     before=$(kept)
     for service_name in postgres webserver daemon serving; do
-        talk ask "$service" > "$work/asked" &
+        python3 "$checkout/deploy/verify/talk.py" ask "$service" > "$work/asked" &  # not a function: it is told to end
         asking=$!
         crash "$service_name"
         wait_until 60 talk runs "$ui" || fail "Dagster does not answer after $service_name was killed"

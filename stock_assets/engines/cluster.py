@@ -21,7 +21,7 @@ NO_WORKERS_SECONDS = 30
 """Without any worker until the work is given up: a restarted one takes a few."""
 LOOK_SECONDS = 1.0
 """Between two looks at the workers."""
-EXTRA = "pip install 'stock-assets[dask]'"
+EXTRA = "pip install --require-hashes -r requirements-server.lock"
 
 
 @dataclass

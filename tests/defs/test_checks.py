@@ -7,8 +7,10 @@ import dagster as dg
 import duckdb
 import pytest
 
-from stock_assets import combined, features
+from stock_assets import combined
 from stock_assets.defs.partitions import range_tags
+from stock_assets.engines import local
+from stock_assets.features import write_letter
 from stock_assets.layout import Layout
 from stock_assets.provenance import Stale, read_made_from
 from stock_assets.publishing import Report
@@ -102,18 +104,16 @@ def _all_but_the_log(data_dir: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", HARMS_OF_FEATURES)
 def test_a_blocking_check_of_features_stops_the_run(copied: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    write = features._write
-
     def write_and_harm(
         connection: duckdb.DuckDBPyConnection, letter: str, stale: Stale, path: Path, report: Report
     ) -> None:
-        write(connection, letter, stale, path, report)
+        write_letter(connection, letter, stale, path, report)
         harm(path, HARMS_OF_FEATURES[name])
 
     variables = more_rows(copied)
     assert execute(variables, ["raw_files", "combined"]).success
     before = _all_but_the_log(copied)
-    monkeypatch.setattr(features, "_write", write_and_harm)
+    monkeypatch.setattr(local, "write_letter", write_and_harm)
     result = execute(variables, ["features", "volume_candidates/log_log", "volume_model"])
 
     assert_stopped(result, "features", name, ["features"])

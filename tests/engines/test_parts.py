@@ -64,7 +64,9 @@ def test_without_dask_the_engine_says_what_to_install(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     with (
-        pytest.raises(UserError, match=r"^STOCK_ASSETS_ENGINE=dask needs Dask.*: pip install 'stock-assets\[dask\]'$"),
+        pytest.raises(
+            UserError, match=r"^STOCK_ASSETS_ENGINE=dask needs Dask.*: pip install .*requirements-server\.lock$"
+        ),
         open_engine(Settings(engine="dask"), print),
     ):
         pass
