@@ -64,7 +64,9 @@ def _findings() -> Iterator[Finding]:
     if settings.lake_url:
         yield _lake(settings, settings.lake_url)
     if settings.engine == "dask" and find_spec("distributed") is None:
-        yield Finding("engine", "dask is not installed", "install it: pip install --require-hashes -r requirements-server.lock")
+        yield Finding(
+            "engine", "dask is not installed", "install it: pip install --require-hashes -r requirements-server.lock"
+        )
     for name, port in (("Dagster's port", settings.dagster_port), ("service's port", settings.serving_port)):
         yield Finding(name, f"{settings.host}:{port}", port_problem(settings.host, port))
 
