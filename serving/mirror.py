@@ -4,6 +4,7 @@ One process of a host does it, whichever holds the lock; all of them find what i
 published: by renames of whole files and folders. Every file is held against its hash before it has its name.
 """
 
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -21,6 +22,8 @@ from stock_assets.settings import Settings
 TABLES = ("symbols", "next_day_forecasts", "next_day_explanations", "next_day_backtest", "next_price_predictions")
 """What the service reads beside the models; and `features`, which is large and comes last."""
 NOT_READ = ("model.pkl",)
+AGAIN_SECONDS = 30.0
+"""Until features are asked for again of which some could not be had."""
 
 
 class Mirror:
@@ -32,18 +35,14 @@ class Mirror:
     def __init__(self, settings: Settings) -> None:
         layout = Layout(settings.data_dir)
         self._store = settings_store(settings)
-        for own in (layout.database, layout.manifest, layout.crypto_database):
-            if own.exists():
-                raise UserError(
-                    f"{layout.data_dir} is the data folder of a pipeline, which the lake would overwrite: give the "
-                    "service another STOCK_ASSETS_DATA_DIR, or set STOCK_ASSETS_SERVING_FROM_LAKE=false"
-                )
+        _require_no_pipeline(layout)
         self._layout = layout
         self._seconds = settings.reload_seconds
         self._lock = FileLock(layout.lake_lock)
         self._tag = ""
         self._later: list[tuple[LakeFile, Path]] = []
         self._known: dict[Path, tuple[tuple[int, ...] | None, str]] = {}
+        self._again = 0.0
         self._problem: str | None = None
         self._looked, self._stopped = threading.Event(), threading.Event()
 
@@ -80,25 +79,30 @@ class Mirror:
         return True
 
     def fetch_features(self, seconds: float) -> None:
-        """Look at the features for so long, a file at least, and fetch those that are others than here."""
+        """Look at the features for so long, a file at least, and fetch those that are others than here.
+
+        One that cannot be had goes behind the others, until the manifest is another one or its turn comes again.
+        """
         until = time.monotonic() + seconds
-        try:
-            while self._later and not self._stopped.is_set():
-                self._take_file(*self._later[-1])
-                self._later.pop()
-                if time.monotonic() > until:
-                    return
+        for file, path in list(self._later):
+            if self._stopped.is_set() or time.monotonic() > until:
+                return
+            self._later.remove((file, path))
+            try:
+                self._take_file(file, path)
+            except (UserError, OSError) as error:
+                self._later.append((file, path))
+                self._report(error)
+                self._again = time.monotonic() + AGAIN_SECONDS
+        if not self._later:
             self._problem = None
-        except (UserError, OSError) as error:
-            self._tag = ""  # to read the manifest again, which may not name it any more
-            self._report(error)
 
     def _follow(self) -> None:
         while not self._stopped.is_set():
             try:
                 well = self.refresh()
                 self._looked.set()
-                if well and self._later:
+                if well and self._later and time.monotonic() > self._again:
                     self.fetch_features(self._seconds)
             except Exception:
                 logger.exception("mirroring the lake failed; it is tried again")
@@ -117,6 +121,7 @@ class Mirror:
         return True
 
     def _take(self, manifest: LakeManifest) -> None:
+        _require_no_pipeline(self._layout)
         for name, model in manifest.models.items():
             self._take_model(self._layout.models / name, model)
         for name in TABLES:
@@ -137,6 +142,9 @@ class Mirror:
             (folder / "latest.json").unlink(missing_ok=True)
         elif model.pointer != registry.readable_pointer(folder):
             write_json(folder / "latest.json", model.pointer.model_dump(mode="json"))
+        for version in registry.versions(folder):
+            if version not in model.versions:
+                shutil.rmtree(folder / version)
 
     def _files(self, manifest: LakeManifest, table: str) -> list[tuple[LakeFile, Path]]:
         """The files of a table and their places; what lies in others is removed, as the lake does not have it."""
@@ -160,6 +168,15 @@ class Mirror:
         if problem != self._problem:
             self._problem = problem
             logger.warning("the service goes on with what it has of the lake: %s", problem)
+
+
+def _require_no_pipeline(layout: Layout) -> None:
+    for own in (layout.database, layout.manifest, layout.crypto_database):
+        if own.exists():
+            raise UserError(
+                f"{layout.data_dir} is the data folder of a pipeline, which the lake would overwrite: give the "
+                "service another STOCK_ASSETS_DATA_DIR, or set STOCK_ASSETS_SERVING_FROM_LAKE=false"
+            )
 
 
 def _is_sound(folder: Path, version: str) -> bool:

@@ -5,6 +5,7 @@ together as they lie there. SQLite files (Dagster's history, the experiments) ma
 copied by SQLite itself.
 """
 
+import os
 import shutil
 import sqlite3
 import tarfile
@@ -48,7 +49,7 @@ def back_up(settings: Settings, file: Path, report: Report, *, tables: bool = Tr
         with (
             exclusive(layout, settings.lock_timeout, report),
             staged(file) as temporary,
-            tarfile.open(temporary, "w") as archive,
+            tarfile.open(temporary, "w", dereference=True) as archive,
         ):
             for path in sorted(_files(layout, tables=tables)):
                 with suppress(FileNotFoundError):  # a log that was removed meanwhile
@@ -85,10 +86,11 @@ def restore(settings: Settings, file: Path, report: Report) -> Copied:
 
 
 def _files(layout: Layout, *, tables: bool) -> Iterator[Path]:
-    for path in layout.data_dir.rglob("*"):
-        parts = path.relative_to(layout.data_dir).parts
-        if path.is_file() and not any(part.endswith(NOT_COPIED) for part in parts) and (tables or _is_kept(parts)):
-            yield path
+    for folder, _, names in os.walk(layout.data_dir, followlinks=True):  # a part of it may lie on another disk
+        for path in map(Path(folder).joinpath, names):
+            parts = path.relative_to(layout.data_dir).parts
+            if path.is_file() and not any(part.endswith(NOT_COPIED) for part in parts) and (tables or _is_kept(parts)):
+                yield path
 
 
 def _is_kept(parts: tuple[str, ...]) -> bool:

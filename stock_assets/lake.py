@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from stock_assets.errors import UserError
-from stock_assets.objects import ObjectStore, open_store
+from stock_assets.objects import S3, ObjectStore, open_store
 from stock_assets.registry import Pointer, sha256_of
 from stock_assets.settings import Settings
 
@@ -72,9 +72,16 @@ def object_key(table: str, letter: str | None, sha256: str) -> str:
 
 
 def settings_store(settings: Settings) -> ObjectStore:
-    """The store of `lake_url`. Raises `UserError` where that is not set."""
+    """The store of `lake_url`. Raises `UserError` where that is not set, or lies in the data folder."""
     if settings.lake_url is None:
         raise UserError("STOCK_ASSETS_LAKE_URL is not set: give it a folder or s3://bucket/prefix")
+    if not settings.lake_url.startswith(S3):
+        folder = Path(settings.lake_url).expanduser().resolve()
+        if folder.is_relative_to(settings.data_dir.resolve()):
+            raise UserError(
+                f"STOCK_ASSETS_LAKE_URL={settings.lake_url} is in the data folder {settings.data_dir}, whose tables "
+                "and models it would mix up: give it a folder elsewhere"
+            )
     return open_store(settings.lake_url)
 
 

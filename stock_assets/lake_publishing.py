@@ -8,17 +8,17 @@ relies only on objects that are named by the manifest in force, or so young that
 import secrets
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from stock_assets import registry
-from stock_assets.errors import UserError, first_line
+from stock_assets.errors import TransientError, UserError, first_line
 from stock_assets.lake import (
     HISTORY,
     MANIFEST,
@@ -41,6 +41,8 @@ GRACE = timedelta(days=1)
 KEPT = 5
 """Manifests whose objects stay however old they are."""
 THREADS = 4
+LOCK_SECONDS = 60.0
+"""For another process to publish the models of the same data folder, which takes seconds."""
 
 Local = tuple[Path, LakeFile]
 
@@ -69,7 +71,7 @@ def publish(settings: Settings, report: Report) -> Published:
     with ThreadPoolExecutor(THREADS) as pool:
         tables = list(pool.map(_described, sorted(layout.lake.glob("*/**/*.parquet"))))
     publication.put(tables)
-    with FileLock(layout.lake_lock):  # not to undo a promotion by hand that is published meanwhile
+    with _alone(layout):  # not to undo a promotion by hand that is published meanwhile
         models = _models(layout, report)
         publication.put(local for _, locals_ in models.values() for local in locals_)
         return publication.finish(_by_table(tables), {name: model for name, (model, _) in models.items()})
@@ -81,12 +83,26 @@ def publish_models(settings: Settings, report: Report) -> Published:
     Raises as `publish` does.
     """
     layout = Layout(settings.data_dir)
-    with FileLock(layout.lake_lock):
+    with _alone(layout):
         publication = _Publication(settings_store(settings), report)
         models = _models(layout, report)
         publication.put(local for _, locals_ in models.values() for local in locals_)
         tables = publication.before.tables if publication.before else {}
         return publication.finish(tables, {name: model for name, (model, _) in models.items()})
+
+
+@contextmanager
+def _alone(layout: Layout) -> Iterator[None]:
+    """Hold what is published of the data folder's models. Raises `TransientError` where another process does so."""
+    try:
+        held = FileLock(layout.lake_lock).acquire(timeout=LOCK_SECONDS)
+    except Timeout as error:
+        raise TransientError(
+            f"another process holds {layout.lake_lock} for {LOCK_SECONDS:.0f} s: a publication that does not end, or a "
+            "service that mirrors a lake into this data folder"
+        ) from error
+    with held:
+        yield
 
 
 class _Publication:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from stock_assets.errors import TransientError, UserError, first_line
 from stock_assets.publishing import staged
@@ -70,14 +70,15 @@ class Folder:
         self.url = str(self._root)
 
     def put(self, path: Path, key: str) -> None:
-        with self._told(), staged(self._root / key) as temporary:
-            shutil.copyfile(path, temporary)
+        with self._told(), staged(self._root / key) as temporary, temporary.open("wb") as file:
+            with path.open("rb") as source:
+                shutil.copyfileobj(source, file)
+            _settle(file)
 
     def write(self, content: bytes, key: str) -> None:
         with self._told(), staged(self._root / key) as temporary, temporary.open("wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            _settle(file)
 
     def get(self, key: str, path: Path) -> None:
         with self._told():
@@ -129,6 +130,12 @@ class Folder:
             raise UserError(f"the lake {self.url}: {place}: {error.strerror or error}") from error
 
 
+def _settle(file: BinaryIO) -> None:
+    """On the disk before it has its name."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
 class Bucket:
     """Objects on S3 or a server like it.
 
@@ -151,8 +158,9 @@ class Bucket:
             self._client().put_object(Bucket=self._bucket, Key=self._prefix + key, Body=content)
 
     def get(self, key: str, path: Path) -> None:
-        with self._told(key):
-            self._client().download_file(self._bucket, self._prefix + key, str(path))
+        # Not by name, for which boto3 would make a temporary name of its own beside it.
+        with self._told(key), path.open("wb") as file:
+            self._client().download_fileobj(self._bucket, self._prefix + key, file)
 
     def read(self, key: str) -> bytes | None:
         with self._told():

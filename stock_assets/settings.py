@@ -169,14 +169,19 @@ class Settings(BaseSettings):
         return path.expanduser() if path else path
 
 
+WHERE = frozenset(
+    {"data_dir", "lake_url", "engine", "dask_scheduler", "host", "dagster_port", "serving_port", "serving_workers"}
+    | {"serving_from_lake"}
+)
+"""Settings that say where something runs or lies, not what is made."""
+
+
 def reproduce(settings: Settings) -> str:
-    """The command that makes with another data folder what these settings made, without secrets."""
+    """The command that makes elsewhere what these settings made, without secrets."""
     set_ones = [
         f"{PREFIX}{name.upper()}={shlex.quote(str(value))}"
         for name, value in settings
-        if value != type(settings).model_fields[name].default
-        and name != "data_dir"
-        and not isinstance(value, SecretStr)
+        if value != type(settings).model_fields[name].default and name not in WHERE and not isinstance(value, SecretStr)
     ]
     return " ".join([*set_ones, "stock-assets run"])
 

@@ -92,6 +92,18 @@ def test_a_database_that_is_written_to_is_copied_as_of_a_moment(settings: Settin
         assert reader.execute("SELECT x FROM t").fetchall() == [(1,)]
 
 
+def test_what_lies_on_another_disk_is_copied_too(settings: Settings, tmp_path: Path) -> None:
+    write(tmp_path / "disk", {"volume_model/latest.json": "pointer", "big.parquet": "rows"})
+    (settings.data_dir / "linked").symlink_to(tmp_path / "disk")
+    (settings.data_dir / "one").symlink_to(tmp_path / "disk" / "big.parquet")
+
+    back_up(settings, tmp_path / "copy.tar", silent)
+    other = Settings(data_dir=tmp_path / "again")
+    restore(other, tmp_path / "copy.tar", silent)
+    there = contents(other.data_dir)
+    assert (there["linked/volume_model/latest.json"], there["one"]) == ("pointer", "rows")
+
+
 def test_no_copy_is_made_while_a_run_writes(settings: Settings, tmp_path: Path) -> None:
     with FileLock(settings.data_dir / "run.lock"), pytest.raises(UserError, match="another run still holds"):
         back_up(settings, tmp_path / "copy.tar", silent)

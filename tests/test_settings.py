@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from stock_assets.errors import UserError
-from stock_assets.settings import Settings, load_settings
+from stock_assets.settings import Settings, load_settings, reproduce
 
 
 def test_defaults_need_nothing() -> None:
@@ -86,3 +86,17 @@ def test_an_env_file_that_is_no_text_is_told_in_one_line(monkeypatch: pytest.Mon
     (tmp_path / ".env").write_bytes(b"STOCK_ASSETS_SOURCE=\xff\n")
     with pytest.raises(UserError, match=r"^\.env is not UTF-8 text"):
         load_settings()
+
+
+def test_the_command_that_makes_the_same_again_leaves_out_where_it_was_made() -> None:
+    settings = Settings(
+        demo_files=60,
+        train_share=0.6,
+        data_dir=Path("there"),
+        lake_url="s3://team/prod",
+        engine="dask",
+        dask_scheduler="tcp://10.1.2.3:8786",
+        serving_port=1234,
+    )
+
+    assert reproduce(settings) == "STOCK_ASSETS_DEMO_FILES=60 STOCK_ASSETS_TRAIN_SHARE=0.6 stock-assets run"

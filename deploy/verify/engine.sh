@@ -87,6 +87,6 @@ remove_everything() {
     [ -S "$work/engine.sock" ] && compose down --volumes --timeout 5 >/dev/null 2>&1
     for helper in $(jobs -p); do kill "$helper" && wait "$helper"; done
     for id in $(podman ps --all --quiet --filter "label=com.docker.compose.project=$project"); do podman rm --force --time 0 "$id"; done
-    for name in $(podman volume ls --quiet --filter "name=$project"); do podman volume rm --force "$name"; done
+    for name in $(podman volume ls --quiet --filter "label=com.docker.compose.project=$project") "$project-alone"; do podman volume rm --force "$name"; done
     for name in $(podman network ls --quiet --filter "label=com.docker.compose.project=$project"); do podman network rm --force "$name"; done
 } >/dev/null 2>&1

@@ -63,6 +63,7 @@ class Cluster:
         Raises what the task raised, and `UserError` where nobody is left to do it.
         """
         waiting = dict(enumerate(futures))
+        self._workers_seen = time.monotonic()  # nobody looked since the work before
         try:
             while waiting:
                 for place, future in list(waiting.items()):
@@ -76,7 +77,9 @@ class Cluster:
             return list(self.client.gather(futures))
         except CancelledError as error:
             raise UserError(f"the Dask scheduler at {self.address} has dropped its tasks: run again") from error
-        except (ImportError, RuntimeError) as error:  # of tasks that do not travel
+        except (ImportError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "deserializ" not in str(error):
+                raise
             raise UserError(
                 f"Dask at {self.address}: {first_line(error)}; install for the scheduler and the workers what is "
                 "installed here"
@@ -144,5 +147,6 @@ def _ephemeral(settings: Settings, report: Report) -> Iterator[str]:
         host="127.0.0.1",
         dashboard_address=None,
         memory_limit=memory_bytes() // (count + 1),
+        local_directory=str(settings.data_dir / "dask.tmp"),
     ) as cluster:
         yield str(cluster.scheduler_address)

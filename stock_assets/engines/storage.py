@@ -94,6 +94,7 @@ class Objects:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._offered: dict[tuple[Path, int, int], str] = {}
         self._folder = f"{WORK}/{secrets.token_hex(8)}"
 
     @property
@@ -101,11 +102,15 @@ class Objects:
         return _opened(self._url)
 
     def offer(self, path: Path) -> str:
-        table, letter = path.parents[1].name, path.parent.name.removeprefix("letter=")
-        key = object_key(table, letter, sha256_of(path))
-        if not self._store.has(key):
-            self._store.put(path, key)
-        return key
+        stat = path.stat()
+        seen = (path, stat.st_mtime_ns, stat.st_size)
+        if seen not in self._offered:
+            table, letter = path.parents[1].name, path.parent.name.removeprefix("letter=")
+            key = object_key(table, letter, sha256_of(path))
+            if not self._store.has(key):
+                self._store.put(path, key)
+            self._offered[seen] = key
+        return self._offered[seen]
 
     def fetch(self, name: str, scratch: Path) -> Path:
         path = scratch / f"{secrets.token_hex(8)}.parquet"

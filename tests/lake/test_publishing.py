@@ -7,9 +7,10 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 
 from stock_assets import lake_publishing
-from stock_assets.errors import UserError
+from stock_assets.errors import TransientError, UserError
 from stock_assets.lake import (
     HISTORY,
     MANIFEST,
@@ -289,3 +290,19 @@ def test_a_name_that_leads_elsewhere_is_no_file_of_a_manifest(name: str) -> None
         LakeFile(key="k", name=name, bytes=1, sha256="0" * 64)
     with pytest.raises(ValueError, match="tables"):
         LakeManifest.model_validate({"version": "v", "published_at": "2026-01-01", "tables": {name: []}, "models": {}})
+
+
+@pytest.mark.parametrize("place", [".", "lake", "models", "elsewhere/below"])
+def test_a_lake_in_the_data_folder_is_refused(tmp_path: Path, place: str) -> None:
+    with pytest.raises(UserError, match="is in the data folder"):
+        settings_store(Settings(data_dir=tmp_path, lake_url=str(tmp_path / place)))
+
+
+def test_another_publication_is_not_waited_for_without_end(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake_publishing, "LOCK_SECONDS", 0.1)
+    with (
+        FileLock(Layout(settings.data_dir).lake_lock),
+        pytest.raises(TransientError, match=r"another process holds .*lake\.lock"),
+    ):
+        publish_models(settings, silent)
+    publish_models(settings, silent)

@@ -167,6 +167,41 @@ def test_a_file_that_was_changed_in_the_lake_never_takes_its_place(
     assert pipeline.tables(pipeline.service.data_dir) == pipeline.tables(pipeline.layout.data_dir)
 
 
+def test_one_bad_file_keeps_no_other_from_its_place(pipeline: Pipeline) -> None:
+    pipeline.promote()
+    manifest = pipeline.publish()
+    files = manifest.tables["features"]
+    settings_store(pipeline.service).write(b"x" * files[-1].bytes, files[-1].key)
+
+    refresh(pipeline.mirror())
+    folder = Layout(pipeline.service.data_dir).lake / "features"
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")} == {
+        file.name for file in files[:-1]
+    }
+
+
+def test_versions_that_the_lake_has_no_more_are_removed(pipeline: Pipeline) -> None:
+    first, _ = pipeline.promote()
+    refresh(pipeline.mirror())
+    second, _ = pipeline.promote()
+    shutil.rmtree(pipeline.models.folder / first)
+    pipeline.publish()
+    refresh(pipeline.mirror())
+
+    folder = Layout(pipeline.service.data_dir).models / "volume_model"
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == [second]
+
+
+def test_a_pipeline_that_begins_in_the_folder_later_is_left_alone(pipeline: Pipeline) -> None:
+    pipeline.promote()
+    mirror = pipeline.mirror()
+    Layout(pipeline.service.data_dir).database.parent.mkdir(parents=True, exist_ok=True)
+    Layout(pipeline.service.data_dir).database.write_bytes(b"")
+
+    assert not mirror.refresh()
+    assert not Layout(pipeline.service.data_dir).models.exists()
+
+
 def test_a_version_that_was_damaged_here_is_fetched_again(pipeline: Pipeline) -> None:
     version, _ = pipeline.promote()
     refresh(pipeline.mirror())
