@@ -21,6 +21,8 @@ NO_WORKERS_SECONDS = 30
 """Without any worker until the work is given up: a restarted one takes a few."""
 LOOK_SECONDS = 1.0
 """Between two looks at the workers."""
+RESTART_SECONDS = 30
+"""For nannies to end their workers and to start them anew."""
 EXTRA = "pip install --require-hashes -r requirements-server.lock"
 
 
@@ -37,10 +39,8 @@ class Cluster:
 
         Raises `UserError` where there has been none for `NO_WORKERS_SECONDS`, or the scheduler is gone.
         """
-        try:
+        with self._asked():
             found = sorted(self.client.nthreads())
-        except (OSError, RuntimeError, CancelledError) as error:
-            raise UserError(f"the Dask scheduler at {self.address} does not answer any more: start it again") from error
         if found:
             self._workers_seen = time.monotonic()
         elif time.monotonic() - self._workers_seen > NO_WORKERS_SECONDS:
@@ -56,6 +56,21 @@ class Cluster:
         while not (found := self.workers()):
             time.sleep(LOOK_SECONDS)
         return found
+
+    def restart(self, workers: Sequence[str]) -> None:
+        """Have those of these workers that are there started anew by their nannies, whatever they are busy with."""
+        with self._asked(), suppress(KeyError):  # of a worker that is gone in between
+            known = self.client.scheduler_info(n_workers=-1)["workers"]
+            there = [worker for worker in workers if worker in known and known[worker]["nanny"]]
+            self.client.restart_workers(there, timeout=RESTART_SECONDS, raise_for_error=False)
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """The scheduler, or a `UserError` where it is gone."""
+        try:
+            yield
+        except (OSError, RuntimeError, CancelledError) as error:
+            raise UserError(f"the Dask scheduler at {self.address} does not answer any more: start it again") from error
 
     def results(self, futures: "Sequence[Future[Any]]", done: Callable[[int], None]) -> list[Any]:
         """What the tasks give, each told to `done` by its place as it ends. They are cancelled where one fails.

@@ -1,7 +1,6 @@
 """LightGBM on a cluster: every worker holds a part of the rows, and all of them grow the same trees together."""
 
 import re
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
@@ -29,9 +28,7 @@ if TYPE_CHECKING:
 TRIES = 3
 """Of a training as a whole: LightGBM cannot go on without one of its machines."""
 TIME_OUT = 2
-"""Minutes until LightGBM takes a machine for lost that says nothing."""
-GRACE_SECONDS = 10
-"""That LightGBM has to tell by itself of a worker that is gone, before it is no longer listened to."""
+"""Minutes until LightGBM takes a machine for lost that says nothing, where Dask does not see it first."""
 WORKER_ROWS = 5000
 """Rows below which one more worker is not worth its share of the talk."""
 NOISE = 1e-12
@@ -52,7 +49,12 @@ class LostWorkersError(Exception):
 
 @dataclass(frozen=True)
 class Trainer:
-    """What trains on all workers of a cluster; rows that have parts are read from the storage by the workers."""
+    """What trains on all workers of a cluster; rows that have parts are read from the storage by the workers.
+
+    After a broken training LightGBM is of no more use in the processes that took part: it waits for the lost worker for
+    minutes and then ends its process (while they connect), or keeps the broken connections for the next training in
+    that thread. So these workers are started anew.
+    """
 
     cluster: Cluster
     storage: Storage
@@ -67,6 +69,7 @@ class Trainer:
             try:
                 return self._try(_Attempt(fit, training, check, named, chosen, self.storage))
             except (LostWorkersError, import_whole_lightgbm().basic.LightGBMError) as error:
+                self.cluster.restart(chosen)
                 if not left:
                     raise UserError(f"LightGBM on Dask failed {TRIES} times, last: {first_line(error)}") from error
                 self.report(f"the training was broken off ({first_line(error)}): again from the start")
@@ -93,12 +96,9 @@ class Trainer:
                 client.close()
 
     def _watch(self, training: "Future[Booster]", workers: Sequence[str]) -> None:
-        """Return once it has ended. Raises `LostWorkersError` where it will not, and what `Cluster.workers` does."""
-        lost_since = None
+        """Return once it has ended. Raises `LostWorkersError` once it cannot, and what `Cluster.workers` does."""
         while not wait_for([training], LOOK_SECONDS).done:
-            lost = set(workers) - set(self.cluster.workers())
-            lost_since = (lost_since or time.monotonic()) if lost else None
-            if lost_since and time.monotonic() - lost_since > GRACE_SECONDS:
+            if lost := set(workers) - set(self.cluster.workers()):
                 raise LostWorkersError(f"lost {', '.join(sorted(lost))}")
 
 

@@ -1,6 +1,6 @@
 """The rows of the two-input model, and the windows of them that a candidate is fitted on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,7 +96,8 @@ class Windows(NamedTuple):
 
 def joined(first: VolumeRows, second: VolumeRows) -> VolumeRows:
     """The rows of both, one after the other."""
-    return VolumeRows._make(np.concatenate(pair) for pair in zip(first, second, strict=True))
+    pairs: Iterable[tuple[Any, Any]] = zip(first, second, strict=True)
+    return VolumeRows._make(np.concatenate(pair) for pair in pairs)
 
 
 def fitting_windows(rows: VolumeRows, split: Split, files: Mapping[str, Path] | None = None) -> Windows:

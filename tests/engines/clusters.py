@@ -5,12 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from distributed import Client
 
 from tests.helpers import child_environment
 
@@ -36,9 +39,9 @@ class Cluster:
     workers: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     def start_worker(self, host: str = "127.0.0.1", within: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
-        """A worker without a nanny, so that nobody starts it again; `within` is what runs its command elsewhere."""
+        """A worker and its nanny; `within` is what runs their command elsewhere."""
         name = f"worker-{len(self.workers)}"
-        options = ("--host", host, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--name", name)
+        options = ("--host", host, "--nthreads", "1", "--no-dashboard", "--name", name)
         places = ("--memory-limit", "1500MB", "--local-directory", str(self.folder / name), "--death-timeout", "120")
         command = [*within, DASK, "worker", self.address, *options, *places]
         self.workers.append(_start(command, self.folder / f"{name}.log"))
@@ -46,8 +49,37 @@ class Cluster:
         return self.workers[-1]
 
     def kill_worker(self, place: int = 0) -> None:
-        self.workers[place].send_signal(signal.SIGKILL)
+        """With its nanny, so that nobody starts it again."""
+        os.killpg(self.workers[place].pid, signal.SIGKILL)
         self.workers[place].wait()
+
+    def crash_worker(self, place: int = 0) -> None:
+        """Without its nanny, which starts another."""
+        tasks = Path(f"/proc/{self.workers[place].pid}/task").glob("*/children")
+        children = [child for task in tasks for child in task.read_text(encoding="ascii").split()]
+        assert children
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+
+
+@contextmanager
+def once_it_trains(address: str, happens: Callable[[], None], seconds: float = 0.3) -> Iterator[list[float]]:
+    """Something happens so long after LightGBM has begun on the cluster; when that was."""
+    happened: list[float] = []
+
+    def wait_for_it() -> None:
+        with Client(address, set_as_default=False) as client:
+            wait_for(lambda: any("_train_part" in key for keys in client.processing().values() for key in keys))
+        time.sleep(seconds)
+        happens()
+        happened.append(time.monotonic())
+
+    thread = threading.Thread(target=wait_for_it)
+    thread.start()
+    try:
+        yield happened
+    finally:
+        thread.join()
 
 
 def _start(command: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":

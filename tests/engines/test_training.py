@@ -1,15 +1,12 @@
 """Boosters that two worker processes train: as good as those of one, whatever becomes of the workers."""
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from distributed import Client
 
 from stock_assets.engines.engine import open_engine
 from stock_assets.errors import UserError
@@ -20,7 +17,7 @@ from stock_assets.next_day import model as next_day
 from stock_assets.settings import Settings
 from stock_assets.volume_candidates import make_candidates
 from tests.conftest import open_database
-from tests.engines.clusters import Cluster, dask_cluster, wait_for
+from tests.engines.clusters import Cluster, dask_cluster, once_it_trains
 from tests.engines.writing import on_dask, silent
 
 pytestmark = pytest.mark.slow
@@ -103,41 +100,19 @@ def test_what_cannot_be_trained_is_told(two_workers: Cluster, demo: Layout) -> N
         engine.train(wrong, LONG, None)
 
 
-@contextmanager
-def killed_once_it_trains(cluster: Cluster) -> Iterator[list[float]]:
-    """The first worker dies a moment after LightGBM has begun; when that was."""
-    killed: list[float] = []
-
-    def kill() -> None:
-        with Client(cluster.address, set_as_default=False) as client:
-            wait_for(lambda: any("_train_part" in key for keys in client.processing().values() for key in keys))
-        time.sleep(0.3)
-        cluster.kill_worker()
-        killed.append(time.monotonic())
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    try:
-        yield killed
-    finally:
-        thread.join()
-
-
-@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("seconds", [0, 0.3], ids=["while they connect", "while they train"])
+@pytest.mark.parametrize("way", [Cluster.kill_worker, Cluster.crash_worker])
 def test_a_worker_killed_in_the_middle_has_the_training_begin_again(
-    demo: Layout, tmp_path: Path, *, restarted: bool
+    demo: Layout, tmp_path: Path, way: Callable[[Cluster], None], seconds: float
 ) -> None:
     told: list[str] = []
     fit = FIT._replace(rounds=2500)
-    with dask_cluster(tmp_path) as cluster:
-
-        def report(line: str) -> None:
-            told.append(line)
-            if restarted and "again from the start" in line:
-                cluster.start_worker()
-
-        with open_engine(on_dask(demo, cluster.address), report) as engine, killed_once_it_trains(cluster) as killed:
-            booster = engine.train(fit, LONG, None)
+    with (
+        dask_cluster(tmp_path) as cluster,
+        open_engine(on_dask(demo, cluster.address), told.append) as engine,
+        once_it_trains(cluster.address, lambda: way(cluster), seconds) as killed,
+    ):
+        booster = engine.train(fit, LONG, None)
 
     assert killed
     assert booster.num_trees() == fit.rounds
@@ -147,7 +122,7 @@ def test_a_worker_killed_in_the_middle_has_the_training_begin_again(
 def test_no_worker_left_in_the_middle_is_told_within_a_minute(demo: Layout, tmp_path: Path) -> None:
     with dask_cluster(tmp_path, workers=1) as cluster, open_engine(on_dask(demo, cluster.address), silent) as engine:
         with (
-            killed_once_it_trains(cluster) as killed,
+            once_it_trains(cluster.address, cluster.kill_worker) as killed,
             pytest.raises(UserError, match="no Dask worker is left at"),
         ):
             engine.train(FIT._replace(rounds=5000), LONG, None)
