@@ -164,6 +164,7 @@ def test_a_restart_of_the_server_under_a_run_is_survived(team: Team, tmp_path: P
         for line in run.stdout:
             if "combined: started" in line:
                 break
+        assert run.poll() is None, "it is under way"
         team.server.stop()
         time.sleep(2)
         team.server.start()

@@ -92,6 +92,20 @@ def test_there_is_no_password_by_default_and_ports_are_on_loopback() -> None:
     }
 
 
+def test_each_image_is_built_by_one_service() -> None:
+    built = [service["image"] for service in SERVICES.values() if "build" in service]
+    assert len(built) == len({*built}) == 2
+    assert {service["image"] for service in SERVICES.values()} - {*built} == {
+        "${POSTGRES_IMAGE:-postgres:17.5-bookworm}"
+    }
+
+
+def test_the_service_reaches_nothing_that_asks_for_no_login() -> None:
+    networks = {name: service["networks"] for name, service in SERVICES.items()}
+    assert networks.pop("serving") == ["front"]
+    assert set(map(tuple, networks.values())) == {("back",)}
+
+
 def test_the_service_has_no_secret_of_the_pipeline_and_only_code_those_of_sources() -> None:
     assert SECRETS & set(environment("serving")) == set()
     for name in set(SERVICES) - {"code"}:
@@ -111,7 +125,8 @@ def test_every_setting_reaches_the_service_that_uses_it_or_is_decided_here() -> 
 def test_the_base_image_is_the_same_in_both_files() -> None:
     dockerfile = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
     (base,) = re.findall(r"^ARG BASE_IMAGE=(\S+)$", dockerfile, re.MULTILINE)
-    assert COMPOSE["x-pipeline"]["build"]["args"] == {"BASE_IMAGE": f"${{BASE_IMAGE:-{base}}}"}
+    for name in ("init", "serving"):
+        assert SERVICES[name]["build"]["args"] == {"BASE_IMAGE": f"${{BASE_IMAGE:-{base}}}"}
     assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) <= {
         "${BASE_IMAGE}", "build", "base", "pipeline-packages",
     }  # fmt: skip
