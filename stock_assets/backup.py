@@ -1,10 +1,12 @@
 """A copy of the data folder in one tar file, and a data folder made of it again.
 
-Models, tables and logs are published by rename and never changed after that, so under the lock of the runs they fit
-together as they lie there. SQLite files (Dagster's history, the experiments) may be written at any time, and are
-copied by SQLite itself.
+Models, tables and logs are published by rename and never changed after that, so under the lock of the runs each is
+whole as it lies there. The command line holds that lock for a whole run, Dagster's servers for each step: between two
+of their steps a copy has what a run that is killed there leaves, and the next run goes on from. SQLite files (Dagster's
+history, the experiments) may be written at any time, and are copied by SQLite itself.
 """
 
+import glob
 import os
 import shutil
 import sqlite3
@@ -13,13 +15,14 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from stock_assets.errors import UserError, first_line
 from stock_assets.layout import Layout
 from stock_assets.publishing import Report, exclusive, scratch, staged
 from stock_assets.settings import Settings
 
-NOT_COPIED = (".lock", ".tmp", ".wal", "-wal", "-shm", "-journal")
+NOT_COPIED = (".lock", ".tmp", ".scratch", ".wal", "-wal", "-shm", "-journal")
 """Ends of names of what belongs to a running process, or is litter."""
 
 
@@ -34,7 +37,7 @@ class Copied:
 
 
 def back_up(settings: Settings, file: Path, report: Report, *, tables: bool = True) -> Copied:
-    """Write the data folder to a tar file, which appears whole; waits for a run that is under way.
+    """Write the data folder to a tar file, which appears whole; waits for whoever is writing to the folder.
 
     Without `tables` what is large and made again by a run is left out: raw files, DuckDB files, and the Parquet files
     of letters. Raises `UserError` where there is nothing to copy or it cannot be written.
@@ -46,15 +49,14 @@ def back_up(settings: Settings, file: Path, report: Report, *, tables: bool = Tr
         raise UserError(f"{file} is in the data folder itself: write the copy elsewhere, best to another disk")
     copied = Copied()
     try:
-        with (
-            exclusive(layout, settings.lock_timeout, report),
-            staged(file) as temporary,
-            tarfile.open(temporary, "w", dereference=True) as archive,
-        ):
-            for path in sorted(_files(layout, tables=tables)):
-                with suppress(FileNotFoundError):  # a log that was removed meanwhile
-                    _add(archive, layout, path, temporary)
-                    copied.count(path.relative_to(layout.data_dir).parts[0], path.stat().st_size)
+        with exclusive(layout, settings.lock_timeout, report):
+            for litter in file.parent.glob(f"{glob.escape(file.name)}.*.tmp"):  # of copies that were killed
+                litter.unlink()
+            with staged(file) as temporary, tarfile.open(temporary, "w", dereference=True) as archive:
+                for path in sorted(_files(layout, tables=tables)):
+                    with suppress(FileNotFoundError):  # a log that was removed meanwhile
+                        _add(archive, layout, path, temporary)
+                        copied.count(path.relative_to(layout.data_dir).parts[0], path.stat().st_size)
     except (OSError, sqlite3.Error, tarfile.TarError) as error:
         raise UserError(f"the copy {file} cannot be made: {first_line(error)}") from error
     return copied
@@ -75,6 +77,7 @@ def restore(settings: Settings, file: Path, report: Report) -> Copied:
             with scratch(layout.data_dir / "restored") as folder:
                 with tarfile.open(file) as archive:
                     archive.extractall(folder, filter="data")
+                    _require_end(archive)
                 for path in sorted(path for path in folder.rglob("*") if path.is_file()):
                     name = path.relative_to(folder)
                     copied.count(name.parts[0], path.stat().st_size)
@@ -83,6 +86,14 @@ def restore(settings: Settings, file: Path, report: Report) -> Copied:
         except (OSError, tarfile.TarError) as error:
             raise UserError(f"{file} cannot be restored: {first_line(error)}") from error
     return copied
+
+
+def _require_end(archive: tarfile.TarFile) -> None:
+    """Raises `tarfile.ReadError` for an archive, read to its end, that was cut off between two files."""
+    content: Any = archive.fileobj  # None only once it is closed
+    content.seek(archive.offset)
+    if content.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("its end is missing")
 
 
 def _files(layout: Layout, *, tables: bool) -> Iterator[Path]:
@@ -105,7 +116,7 @@ def _add(archive: tarfile.TarFile, layout: Layout, path: Path, beside: Path) -> 
     if path.suffix != ".db":
         archive.add(path, name, recursive=False)
         return
-    with scratch(beside.with_name(path.name)) as copy:
+    with scratch(beside) as copy:
         address = f"{path.resolve().as_uri()}?mode=ro"
         with closing(sqlite3.connect(address, uri=True)) as source, closing(sqlite3.connect(copy)) as target:
             source.backup(target)

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 Table = Literal["combined", "features", "next_day_features", "volume_predictions"]
+CryptoTable = Literal["crypto_prices", "crypto_quarantine", "crypto_features", "next_price_predictions"]
+"""The tables of the crypto pipeline; all others are the market's."""
 
 LETTERS = ("0", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 """Partition keys in order: `0` for every symbol that does not begin with a letter from A to Z."""
@@ -70,6 +72,11 @@ class Layout:
     def search_lock(self) -> Path:
         return self.data_dir / "search.lock"
 
+    @property
+    def dask(self) -> Path:
+        """Where the workers of a cluster of this machine put what does not fit their memory."""
+        return self.data_dir / "dask.scratch"
+
     def parameters(self, model: str) -> Path:
         """The hyper-parameters that were found for a model, in place of its own."""
         return self.models / model / "parameters.json"
@@ -113,9 +120,7 @@ class Layout:
         """What one snapshot restated of another one, given by their versions."""
         return self.lake / "restatements" / f"{before}-{after}.parquet"
 
-    def crypto(
-        self, table: Literal["crypto_prices", "crypto_quarantine", "crypto_features", "next_price_predictions"]
-    ) -> Path:
+    def crypto(self, table: CryptoTable) -> Path:
         """The one Parquet file of a table of the crypto pipeline."""
         return self.lake / table / "part-0.parquet"
 

@@ -96,7 +96,9 @@ def search(
         with exclusive(layout, settings.lock_timeout, report), opened() as connection:
             own = OWN_PARAMETERS[model] | found_parameters(layout, model)
             task = READERS[model](connection, settings, engine)
-        plan = Plan(_study_of(model, task), space, {name: own[name] for name in space}, settings.search_trials)
+        plan = Plan(
+            _study_of(model, task, settings), space, {name: own[name] for name in space}, settings.search_trials
+        )
         made: list[Measured] = []
 
         def measure(parameters: Parameters) -> Measured:
@@ -140,9 +142,9 @@ def _read_next_day(connection: DuckDBPyConnection, settings: Settings, engine: E
 READERS = {"volume_model": _read_volume, "next_day_model": _read_next_day}
 
 
-def _study_of(model: str, task: Task) -> str:
-    """The name of the study: trials on other rows, or by another method, are none of its."""
-    methods = (task.fingerprint, task.code_version, sha256_of(Path(__file__)), version("optuna"))
+def _study_of(model: str, task: Task, settings: Settings) -> str:
+    """The name of the study: trials on other rows, by another method or another engine are none of its."""
+    methods = (task.fingerprint, task.code_version, sha256_of(Path(__file__)), version("optuna"), settings.engine)
     return f"{model}-{hashlib.sha256(' '.join(methods).encode()).hexdigest()[:16]}"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stock_assets.budget import memory_bytes, thread_count
 from stock_assets.errors import UserError, first_line
+from stock_assets.layout import Layout
 from stock_assets.publishing import Report
 from stock_assets.settings import Settings
 
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10
 """Within which a scheduler must answer."""
-NO_WORKERS_SECONDS = 30
-"""Without any worker until the work is given up: a restarted one takes a few."""
+NO_WORKERS_SECONDS = 20
+"""Without any worker until the work is given up: a restarted one takes a few. With the 30 s that TCP takes to notice a
+host that is cut off, that is less than a minute."""
 LOOK_SECONDS = 1.0
 """Between two looks at the workers."""
 RESTART_SECONDS = 30
 """For nannies to end their workers and to start them anew."""
+LOGS = "their logs say why they ended, mostly for too little memory"
 EXTRA = "pip install --require-hashes -r requirements-server.lock"
 
 
@@ -44,11 +47,11 @@ class Cluster:
         if found:
             self._workers_seen = time.monotonic()
         elif time.monotonic() - self._workers_seen > NO_WORKERS_SECONDS:
-            raise UserError(
-                f"no Dask worker is left at {self.address}, for {NO_WORKERS_SECONDS} s now: start workers, then run "
-                "again; their logs say why they ended, mostly for too little memory"
-            )
+            raise self._deserted()
         return found
+
+    def _deserted(self) -> UserError:
+        return UserError(f"no Dask worker is left at {self.address}: start workers, then run again; {LOGS}")
 
     def wait_for_workers(self) -> list[str]:
         """The workers, once there is one. Raises `UserError` as `workers` does."""
@@ -77,19 +80,39 @@ class Cluster:
 
         Raises what the task raised, and `UserError` where nobody is left to do it.
         """
-        waiting = dict(enumerate(futures))
+        waiting, found = dict(enumerate(futures)), dict[int, Any]()
         self._workers_seen = time.monotonic()  # nobody looked since the work before
         try:
-            while waiting:
-                for place, future in list(waiting.items()):
-                    if future.done():
-                        future.result()
+            with self.translated():
+                while waiting:
+                    for place, future in list(waiting.items()):
+                        if not future.done():
+                            continue
+                        try:
+                            found[place] = future.result(timeout=LOOK_SECONDS)
+                        except TimeoutError:
+                            if future.status == "error":
+                                raise
+                            continue  # its worker is lost, and the task is done again
                         done(place)
-                        del waiting[place]
-                if waiting:
-                    self.workers()
-                    _wait(list(waiting.values()))
-            return list(self.client.gather(futures))
+                        waiting.pop(place).release()  # or it would be done again for every worker that is lost later
+                    if waiting:
+                        self.workers()
+                        _wait(list(waiting.values()))
+            return [found[place] for place in range(len(futures))]
+        finally:
+            if waiting:
+                self.client.cancel(list(waiting.values()), force=True)
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Raises in words for the user what is wrong with the cluster, and not with a task."""
+        from distributed.scheduler import NoValidWorkerError, NoWorkerError  # noqa: PLC0415
+
+        try:
+            yield
+        except (NoWorkerError, NoValidWorkerError) as error:
+            raise self._deserted() from error
         except CancelledError as error:
             raise UserError(f"the Dask scheduler at {self.address} has dropped its tasks: run again") from error
         except (ImportError, RuntimeError) as error:
@@ -99,9 +122,6 @@ class Cluster:
                 f"Dask at {self.address}: {first_line(error)}; install for the scheduler and the workers what is "
                 "installed here"
             ) from error
-        finally:
-            if waiting:
-                self.client.cancel(list(waiting.values()), force=True)
 
 
 def _wait(futures: "Sequence[Future[Any]]") -> None:
@@ -146,6 +166,10 @@ def connect(address: str) -> "Client":
             f"no Dask scheduler answers at {address} ({first_line(error)}): start it, or mend "
             "STOCK_ASSETS_DASK_SCHEDULER"
         ) from error
+    except (TypeError, RuntimeError) as error:  # tls:// without certificates, or Dask told to take nothing else
+        raise UserError(
+            f"{address}: {first_line(error)}: mend STOCK_ASSETS_DASK_SCHEDULER, or Dask's configuration of TLS here"
+        ) from error
 
 
 @contextmanager
@@ -162,6 +186,7 @@ def _ephemeral(settings: Settings, report: Report) -> Iterator[str]:
         host="127.0.0.1",
         dashboard_address=None,
         memory_limit=memory_bytes() // (count + 1),
-        local_directory=str(settings.data_dir / "dask.tmp"),
+        # No `*.tmp`, which a run beside a search removes. What killed workers leave, Dask removes the next time.
+        local_directory=str(Layout(settings.data_dir).dask),
     ) as cluster:
         yield str(cluster.scheduler_address)

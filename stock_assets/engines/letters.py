@@ -8,7 +8,7 @@ from distributed import KilledWorker
 from duckdb import DuckDBPyConnection
 
 from stock_assets.engines.cluster import Cluster
-from stock_assets.engines.on_worker import Piece, join_pieces, write_piece
+from stock_assets.engines.on_worker import Made, Piece, join_pieces, write_piece
 from stock_assets.engines.storage import Storage
 from stock_assets.errors import UserError
 from stock_assets.features import LetterWork, told
@@ -41,7 +41,9 @@ class Letters:
         try:
             ((nameless,),) = run(connection, "engines/has_nameless")
             futures = [self._submit(connection, one, nameless) for one in largest_first]
-            seconds = self.cluster.results(futures, lambda place: self.report(told(largest_first[place])))
+            made: list[Made] = self.cluster.results(futures, lambda place: self.report(told(largest_first[place])))
+            for line in (line for one in made for line in one.told):
+                self.report(line)
             for one in work:
                 self.storage.collect(one.path)
         except KilledWorker as error:
@@ -50,10 +52,17 @@ class Letters:
                 "little memory: give the Dask workers more"
             ) from error
         finally:
-            self.storage.clean([one.path for one in work])
-        return {one.letter: took for one, took in zip(largest_first, seconds, strict=True)}
+            self._clean(work)
+        return {one.letter: took.seconds for one, took in zip(largest_first, made, strict=True)}
 
-    def _submit(self, connection: DuckDBPyConnection, work: LetterWork, nameless: bool) -> "Future[float]":
+    def _clean(self, work: Sequence[LetterWork]) -> None:
+        """What was done is done, and what failed has its own error: that litter stays is only told."""
+        try:
+            self.storage.clean([one.path for one in work])
+        except UserError as error:
+            self.report(f"what the workers left stays until the next step: {error}")
+
+    def _submit(self, connection: DuckDBPyConnection, work: LetterWork, nameless: bool) -> "Future[Made]":
         submit = self.cluster.client.submit
         whole = Piece(
             letter=work.letter,

@@ -37,12 +37,19 @@ class Piece(NamedTuple):
     symbols: list[str] | None = None
 
 
-def write_piece(storage: Storage, piece: Piece) -> float:
-    """Write the features, by the statements that the local engine has; the seconds that it took.
+class Made(NamedTuple):
+    """The seconds that it took, and what the run is to be told of it."""
+
+    seconds: float
+    told: list[str]
+
+
+def write_piece(storage: Storage, piece: Piece) -> Made:
+    """Write the features, by the statements that the local engine has.
 
     It may run twice at the same time, where a worker is taken for lost. Raises `UserError` for other code.
     """
-    start, stale = time.perf_counter(), piece.stale
+    start, stale, told = time.perf_counter(), piece.stale, list[str]()
     _require_same_code(stale)
     with _connection() as (connection, scratch):
         prices = str(storage.fetch(piece.prices, scratch))
@@ -54,11 +61,11 @@ def write_piece(storage: Storage, piece: Piece) -> float:
         if stale.kept:
             stale = stale._replace(present=storage.fetch(piece.present, scratch))
         with storage.written(piece.target, scratch) as path:
-            write_letter(connection, piece.letter, stale, path, print)
-    return time.perf_counter() - start
+            write_letter(connection, piece.letter, stale, path, told.append)
+    return Made(time.perf_counter() - start, told)
 
 
-def join_pieces(storage: Storage, whole: Piece, names: Sequence[str], seconds: Sequence[float]) -> float:
+def join_pieces(storage: Storage, whole: Piece, names: Sequence[str], made: Sequence[Made]) -> Made:
     """Write a letter of the pieces that were made of it: the rows are those of the local engine."""
     start, stale = time.perf_counter(), whole.stale
     with _connection() as (connection, scratch):
@@ -67,7 +74,8 @@ def join_pieces(storage: Storage, whole: Piece, names: Sequence[str], seconds: S
         with storage.written(whole.target, scratch) as path:
             target = {"letter": whole.letter, "path": str(path), "made_from": stale.made_from}
             run(connection, f"{stale.statements}export_features", **target)
-    return time.perf_counter() - start + sum(seconds)
+    seconds = time.perf_counter() - start + sum(one.seconds for one in made)
+    return Made(seconds, [line for one in made for line in one.told])
 
 
 def read_rows(storage: Storage, parts: Sequence[tuple[str, Part]]) -> Labelled:

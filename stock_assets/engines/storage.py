@@ -1,6 +1,7 @@
 """What the driver and the workers share files by: a folder that all of them see, or objects in the lake."""
 
 import glob
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -133,7 +134,8 @@ class Objects:
         """What runs that were killed have left goes too, once it is old enough."""
         old = datetime.now(UTC) - LITTER_AGE
         for found in list(self._store.list(f"{WORK}/")):
-            if found.key.startswith(f"{self._folder}/") or found.modified < old:
+            is_litter = found.modified < old and re.match(rf"{WORK}/[0-9a-f]{{16}}/", found.key)
+            if found.key.startswith(f"{self._folder}/") or is_litter:
                 self._store.delete(found.key)
 
 

@@ -13,7 +13,7 @@ from dask.delayed import delayed
 from distributed import Client, wait
 from numpy.typing import NDArray
 
-from stock_assets.engines.cluster import LOOK_SECONDS, Cluster, connect
+from stock_assets.engines.cluster import LOGS, LOOK_SECONDS, Cluster, connect
 from stock_assets.engines.on_worker import read_rows
 from stock_assets.engines.storage import Storage
 from stock_assets.errors import UserError, first_line
@@ -65,13 +65,16 @@ class Trainer:
         named = [(self.storage.offer(part.path), part) for part in training.parts]
         for left in reversed(range(TRIES)):
             workers = self.cluster.wait_for_workers()
-            chosen = workers[: max(1, len(training.label) // WORKER_ROWS)]
+            most = min(len(training.label) // WORKER_ROWS, len(named) or len(workers))
+            chosen = workers[: max(1, most)]
             try:
                 return self._try(_Attempt(fit, training, check, named, chosen, self.storage))
             except (LostWorkersError, import_whole_lightgbm().basic.LightGBMError) as error:
                 self.cluster.restart(chosen)
                 if not left:
-                    raise UserError(f"LightGBM on Dask failed {TRIES} times, last: {first_line(error)}") from error
+                    raise UserError(
+                        f"LightGBM on Dask failed {TRIES} times, last: {first_line(error)}; of lost workers, {LOGS}"
+                    ) from error
                 self.report(f"the training was broken off ({first_line(error)}): again from the start")
         raise AssertionError("the last try returns or raises")
 
@@ -91,7 +94,8 @@ class Trainer:
             except Exception as error:
                 if lost := set(attempt.workers) - set(self.cluster.workers()):
                     raise LostWorkersError(f"lost {', '.join(sorted(lost))}") from error
-                raise
+                with self.cluster.translated():
+                    raise
             finally:
                 client.close()
 
@@ -123,7 +127,12 @@ class _Attempt:
         how: dict[str, Any] = {"feature_name": list(self.fit.names)}
         if self.check:
             whole = client.scatter(tuple(self.check[:3]), workers=list(self.workers), broadcast=True, hash=False)
-            checked = _arrays([whole] * len(rows), self.check)
+            # One future for each worker: what is made of two goes to where more of it lies, on any of the workers.
+            rows = [
+                client.submit(_both, own, whole, workers=[worker], allow_other_workers=False, pure=False)
+                for own, worker in zip(rows, self.workers, strict=True)
+            ]
+            checked = _arrays(rows, self.check, first=3)
             how |= {"eval_X": checked["X"], "eval_y": checked["y"]}
             if "sample_weight" in checked:
                 how["eval_sample_weight"] = [checked["sample_weight"]]
@@ -139,7 +148,7 @@ class _Attempt:
         return _alone(booster, booster.best_iteration if self.check else None)
 
     def _spread(self, client: Client) -> list[Any]:
-        """A future of (inputs, label, weight) on each worker that has rows."""
+        """A future of (inputs, label, weight) on each worker."""
         if not self.parts:
             count = len(self.workers)
             return [
@@ -149,7 +158,7 @@ class _Attempt:
         shares = _shared_out(self.parts, len(self.workers))
         futures = [
             client.submit(read_rows, self.storage, share, workers=[worker], allow_other_workers=False, pure=False)
-            for worker, share in zip(self.workers, shares, strict=False)
+            for worker, share in zip(self.workers, shares, strict=True)
         ]
         wait(futures)
         for future in futures:
@@ -164,8 +173,8 @@ def _every(rows: Labelled, first: int, step: int) -> tuple[Any, ...]:
 
 
 def _shared_out(parts: Sequence[tuple[str, Part]], workers: int) -> list[list[tuple[str, Part]]]:
-    """The parts in at most so many heaps of about as many rows each, none empty."""
-    heaps: list[list[tuple[str, Part]]] = [[] for _ in range(min(workers, len(parts)))]
+    """The parts in so many heaps of about as many rows each, none empty."""
+    heaps: list[list[tuple[str, Part]]] = [[] for _ in range(workers)]
     rows = [0] * len(heaps)
     for named in sorted(parts, key=lambda named: -named[1].rows):
         least = rows.index(min(rows))
@@ -174,12 +183,20 @@ def _shared_out(parts: Sequence[tuple[str, Part]], workers: int) -> list[list[tu
     return heaps
 
 
-def _arrays(futures: Sequence[Any], like: Labelled) -> dict[str, Any]:
-    """Dask arrays of a block for each future of (inputs, label, weight), by the names that `fit` has for them."""
+def _both(rows: Sequence[Any], others: Sequence[Any]) -> tuple[Any, ...]:
+    """Two times inputs, label and weight."""
+    return (*rows[:3], *others)
+
+
+def _arrays(futures: Sequence[Any], like: Labelled, first: int = 0) -> dict[str, Any]:
+    """Dask arrays of a block for each future, by the names that `fit` has for inputs, label and weight.
+
+    In the futures these are at the places from `first` on.
+    """
     names = {"X": like.inputs, "y": like.label, "sample_weight": like.weight}
     return {
         name: _joined([delayed(future)[place] for future in futures], values)
-        for place, (name, values) in enumerate(names.items())
+        for place, (name, values) in enumerate(names.items(), first)
         if values is not None
     }
 

@@ -10,7 +10,7 @@ _OPTIONAL = ("pandas", "sklearn", "dask", "matplotlib")
 
 
 def import_lightgbm() -> ModuleType:
-    """LightGBM. The one place that imports it."""
+    """LightGBM, without what it imports of others."""
     _calm_threads()
     # LightGBM imports pandas and scikit-learn wherever they are installed: seconds and 100 MB for the scikit-learn
     # wrappers and data frames, of which a booster fed with arrays needs nothing. None in sys.modules makes an import

@@ -61,7 +61,7 @@ class VolumeRows(NamedTuple):
 class Place(NamedTuple):
     """Where rows of a window are read: of a feature file, those from `first` to `last` day that have a full window.
 
-    Of these every `step`th from the `offset`th on; `rows` says how many that are.
+    Of these every `step`th from the `offset`th on; `rows` says how many that are, which a copy elsewhere must have too.
     """
 
     path: Path
@@ -72,10 +72,15 @@ class Place(NamedTuple):
     rows: int
 
     def rows_of(self, connection: DuckDBPyConnection, path: Path) -> VolumeRows:
-        """The rows, from `path` in place of the own one; what only errors are reported by is not told."""
+        """The rows, from `path` in place of the own one; what only errors are reported by is not told.
+
+        Raises `UserError` where it has another number of them.
+        """
         table = columns(connection, "models/volume_rows", files=[str(path)], since=self.first)
         days = table["Date"].astype("datetime64[D]")
         chosen = np.flatnonzero(days <= np.datetime64(self.last))[self.offset :: self.step]
+        if len(chosen) != self.rows:
+            raise UserError(f"{path} has {len(chosen)} of the rows to train on, and {self.path} has {self.rows}")
         unknown = np.zeros(len(chosen), dtype=np.uint8)
         inputs = np.column_stack([table[name][chosen] for name in INPUTS])
         volume = table["Volume"][chosen].astype(np.float64)

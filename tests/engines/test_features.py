@@ -77,21 +77,24 @@ def test_damaged_features_are_made_anew(own_copy: Layout, two_workers: Cluster, 
     expected = contents({"A": own_copy.parquet("features", "A")})
     damaged = own_copy.parquet("features", "A")
     damaged.write_bytes(damaged.read_bytes()[:2000])
-    there = by_letter(tmp_path / "there")
-    with open_engine(on_dask(own_copy, two_workers.address), silent) as engine:
+    there, told = by_letter(tmp_path / "there"), list[str]()
+    with open_engine(on_dask(own_copy, two_workers.address), told.append) as engine:
         write(own_copy, "features", there, engine, 1)
 
     assert contents(there)["A"] == expected["A"]
+    assert [line for line in told if line.startswith("letter A: all symbols, for ")]
 
 
 @pytest.mark.usefixtures("_small_pieces")
 def test_objects_in_place_of_a_folder(demo: Layout, two_workers: Cluster, tmp_path: Path) -> None:
     lake = tmp_path / "lake"
-    left, busy = lake / "work/of-a-killed-run/x.parquet", lake / "work/of-another-run/x.parquet"
-    for path in (left, busy):
+    names = ("0123456789abcdef/of-a-killed-run", "fedcba9876543210/of-another-run", "of-somebody/else")
+    left, busy, foreign = (lake / f"work/{name}.parquet" for name in names)
+    for path in (left, busy, foreign):
         path.parent.mkdir(parents=True)
         path.write_bytes(b"")
-    os.utime(left, (0, 0))
+    for path in (left, foreign):
+        os.utime(path, (0, 0))
     here, there = by_letter(tmp_path / "here"), by_letter(tmp_path / "there")
     write_here(demo, "features", here)
     times = []
@@ -106,7 +109,7 @@ def test_objects_in_place_of_a_folder(demo: Layout, two_workers: Cluster, tmp_pa
     )
     assert times[0] == times[1]
     assert {path.parts[len(lake.parts)] for path in times[0]} - {"work"} == {"objects"}
-    assert list((lake / "work").rglob("*.parquet")) == [busy]
+    assert sorted((lake / "work").rglob("*.parquet")) == sorted([busy, foreign])
 
 
 def test_a_worker_killed_in_the_middle_is_survived(demo: Layout, tmp_path: Path) -> None:
@@ -144,6 +147,36 @@ def test_no_worker_left_is_told_within_a_minute(demo: Layout, tmp_path: Path) ->
     assert litter(tmp_path / "there") == []
 
 
+def lasting(seconds: float, file: str) -> float:
+    """A task that says in the file that it has begun."""
+    with Path(file).open("a", encoding="utf-8") as begun:
+        print(seconds, file=begun, flush=True)
+    time.sleep(seconds)
+    return seconds
+
+
+def test_what_is_done_is_not_done_again_and_a_last_worker_that_is_lost_then_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "begun"
+    with dask_cluster(tmp_path / "cluster") as workers, clusters._connected(workers.address, silent) as cluster:
+
+        def kill(place: int) -> None:
+            workers.kill_worker(place)
+
+        futures = [cluster.client.submit(lasting, seconds, str(file), pure=False) for seconds in (0.5, 3)]
+        names = cluster.client.run(lambda dask_worker: dask_worker.name)
+        assert len(names) == 2
+        holder = {
+            future.key: worker
+            for worker, keys in cluster.client.processing().items()
+            for key in keys
+            for future in futures
+            if future.key == key
+        }
+        first = int(names[holder[futures[0].key]].removeprefix("worker-"))
+        assert cluster.results(futures, lambda place: kill(first) if place == 0 else None) == [0.5, 3]
+    assert file.read_text("utf-8").split() == ["0.5", "3"]
+
+
 def test_a_cluster_without_workers(demo: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert clusters.NO_WORKERS_SECONDS + clusters.CONNECT_SECONDS < SOON
     monkeypatch.setattr(clusters, "NO_WORKERS_SECONDS", 1)
@@ -151,6 +184,14 @@ def test_a_cluster_without_workers(demo: Layout, tmp_path: Path, monkeypatch: py
         dask_cluster(tmp_path / "cluster", workers=0) as cluster,
         open_engine(on_dask(demo, cluster.address), silent) as engine,
         pytest.raises(UserError, match="no Dask worker is left at"),
+    ):
+        write(demo, "features", by_letter(tmp_path / "there"), engine)
+
+
+def test_tls_without_certificates_is_told(demo: Layout, tmp_path: Path) -> None:
+    with (
+        open_engine(on_dask(demo, f"tls://127.0.0.1:{free_port()}"), silent) as engine,
+        pytest.raises(UserError, match="mend STOCK_ASSETS_DASK_SCHEDULER, or Dask's configuration of TLS here"),
     ):
         write(demo, "features", by_letter(tmp_path / "there"), engine)
 

@@ -152,6 +152,6 @@ def test_a_host_cut_off_in_the_middle_has_the_training_begin_again(demo: Layout,
             if line == "it trains\n":
                 hosts.cut_off(1)
                 break
-        output = trained.communicate(timeout=120)[0]
+        output = trained.communicate(timeout=240)[0]
     assert "the training was broken off (lost tcp://" in output
     assert float(output.rpartition("error ")[2]) < GOOD

@@ -1,21 +1,28 @@
 """Boosters that two worker processes train: as good as those of one, whatever becomes of the workers."""
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from stock_assets.engines import training
 from stock_assets.engines.engine import open_engine
 from stock_assets.errors import UserError
 from stock_assets.layout import Layout
 from stock_assets.learning.fitting import Fit, Labelled, train_here
-from stock_assets.learning.training import LOG_RATIO
+from stock_assets.learning.rows import fitting_windows
+from stock_assets.learning.split import split_by_date
+from stock_assets.learning.training import LOG_RATIO, volumes
+from stock_assets.learning.volume import INPUTS as VOLUME_INPUTS
 from stock_assets.next_day import model as next_day
+from stock_assets.retraining import feature_files
 from stock_assets.settings import Settings
-from stock_assets.volume_candidates import make_candidates
+from stock_assets.volume_candidates import make_candidates, read_rows
 from tests.conftest import open_database
 from tests.engines.clusters import Cluster, dask_cluster, once_it_trains
 from tests.engines.writing import on_dask, silent
@@ -80,6 +87,39 @@ def test_the_next_day_model_errs_as_that_of_the_local_engine(own_copy: Layout, t
     assert made["there"]["test"]["mae"] == pytest.approx(made["here"]["test"]["mae"], rel=ALIKE)
     assert made["there"]["test"] != made["here"]["test"]
     assert made["there"]["interval"]["coverage"] == pytest.approx(made["here"]["interval"]["coverage"], abs=0.01)
+
+
+def test_all_workers_have_a_part_also_with_as_many_rows_to_check_by(
+    two_workers: Cluster, demo: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[str] = []
+    alone = training._alone
+    monkeypatch.setattr(
+        training,
+        "_alone",
+        lambda booster, rounds: [texts.append(booster.model_to_string()), alone(booster, rounds)][-1],
+    )
+    check = Labelled(INPUTS[::-1].copy(), LONG.label[::-1].copy(), LONG.weight)
+    with open_engine(on_dask(demo, two_workers.address), silent) as engine:
+        for _ in range(6):
+            engine.train(FIT._replace(patience=5), LONG, check)
+
+    assert [re.findall(r"\[num_machines: (\d+)\]", text) for text in texts] == [["2"]] * 6
+
+
+def test_rows_that_are_others_on_a_worker_are_refused(two_workers: Cluster, own_copy: Layout) -> None:
+    with open_database(own_copy) as connection:
+        files = feature_files(connection, own_copy)
+        rows = read_rows(connection, files)
+    windows = fitting_windows(rows, split_by_date(rows.days, 0.7, 0.15), files)
+    path = own_copy.parquet("features", "B")
+    table = pq.read_table(path)
+    pq.write_table(table.slice(100), path)
+    with (
+        open_engine(on_dask(own_copy, two_workers.address), silent) as engine,
+        pytest.raises(UserError, match=rf"{path} has \d+ of the rows to train on, and"),
+    ):
+        engine.train(Fit(FIT.parameters, VOLUME_INPUTS, 5), volumes(windows.training, windows.training_places), None)
 
 
 def test_few_rows_are_trained_on_by_one_worker(two_workers: Cluster, demo: Layout) -> None:
