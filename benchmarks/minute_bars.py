@@ -18,10 +18,10 @@ DRIVER = ("volume_model", "next_day_model")
 TASKS = ("features", "next_day_features")
 """The steps whose tasks hold some symbols' rows each: what one needs does not grow with the rows."""
 MOVED = {
-    "price files": 1,  # read once, by whoever makes `combined`
+    "price files": 2,  # read to be hashed, read for `combined`
     "lake/combined": 3,  # written, read for features, read for next-day features
     "lake/features": 3,  # written, read for training, read for predictions
-    "lake/next_day_features": 2,  # written, read for training
+    "lake/next_day_features": 3,  # written, read for training, read for forecasts
     "lake/volume_predictions": 1,
 }
 """How often each table goes over the network between workers and shared storage when all is made anew."""
@@ -41,13 +41,13 @@ class Prices(NamedTuple):
 class Cluster(NamedTuple):
     """Workers of some cores each, each with so many gigabits a second to the shared storage.
 
-    `efficiency` is the share of a core's time that does what one core alone would do.
+    `shared` is the part of the work that all cores share; the rest is that of one process, which they wait for.
     """
 
     workers: int
     cores: int
     gigabits: float
-    efficiency: float
+    shared: float
 
 
 class Estimate(NamedTuple):
@@ -70,8 +70,9 @@ class Estimate(NamedTuple):
         return sum(self.core_hours.values())
 
     def hours(self, cluster: Cluster) -> float:
-        """Until it is done: the work or the network, whichever takes longer; the two do not wait for each other."""
-        work = self.all_core_hours / (cluster.workers * cluster.cores * cluster.efficiency)
+        """Until it is done: the work, by Amdahl's law, or the network, whichever takes longer."""
+        alone = 1 - cluster.shared
+        work = self.all_core_hours * (alone + cluster.shared / (cluster.workers * cluster.cores))
         network = self.moved * 8 / (cluster.workers * cluster.gigabits * 1e9) / SECONDS_AN_HOUR
         return max(work, network)
 
@@ -109,10 +110,10 @@ def _slope(runs: Sequence[Run], step: str, what: str) -> float:
     return slope([(float(run["rows"]), float(run["steps"][step][what])) for run in runs])
 
 
-def efficiency(found: Mapping[str, Any]) -> float | None:
-    """The share of two workers' time that does what one worker alone does: 1 where they take half of its time.
+def shared(found: Mapping[str, Any]) -> float | None:
+    """The part of the work that two workers share, from 0 to 1: all of it where they take half of the time of one.
 
-    Of the largest size that was measured with one and with two; None where there is none.
+    By Amdahl's law, of the largest size that was measured with one and with two; None where there is none.
     """
     one, two = ({run["millions"]: run for run in of_mode(dict(found), mode)} for mode in WORKERS)
     if not (sizes := one.keys() & two.keys()):
@@ -121,4 +122,4 @@ def efficiency(found: Mapping[str, Any]) -> float | None:
     alone, together = (
         sum(steps[name]["seconds"] for name in first.keys() & second.keys()) for steps in (first, second)
     )
-    return float(alone / (2 * together))
+    return float(min(1, max(0, 2 * (1 - together / alone))))

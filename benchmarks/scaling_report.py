@@ -1,6 +1,6 @@
 """Writes what `benchmarks.scaling` found into `docs/scaling.md`: the tables between its markers, and the pictures.
 
-The text around them is written by hand; no number of a measurement stands there.
+The text around them is written by hand.
 """
 
 import re
@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.minute_bars import DAYS, WORKERS, Cluster, Prices, efficiency, estimate, per_row
+from benchmarks.minute_bars import DAYS, WORKERS, Cluster, Prices, estimate, per_row, shared
 from benchmarks.scaling_pictures import memory_picture, time_picture
 from benchmarks.scaling_results import Run, of_mode, read
 from benchmarks.scaling_steps import STEPS
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "scaling.md"
 LIMITED = "limit 2GB"
-EXAMPLE = Cluster(workers=16, cores=8, gigabits=10, efficiency=1)
-"""A cluster to make numbers of the formula; its efficiency is that of the measurement with two workers."""
+EXAMPLE = Cluster(workers=16, cores=8, gigabits=10, shared=1)
+"""A cluster to make numbers of the formulas."""
 PRICES = Prices(core_hour=0.05, gb_month=0.025)
 """Assumed, to make an example of the formula: no offer of anybody."""
 GB = 1e9
@@ -117,9 +117,9 @@ def _bytes(found: Found) -> list[str]:
 
 def _minute_bars(found: Found) -> list[str]:
     made = estimate(of_mode(found, LIMITED))
-    cluster = EXAMPLE._replace(efficiency=min(1.0, efficiency(found) or 1.0))
-    once, month = made.cost(PRICES, cluster)
-    where = f"{cluster.workers} workers of {cluster.cores} cores"
+    part = shared(found) or 0.0
+    once, month = made.cost(PRICES, EXAMPLE)
+    where = f"hours on {EXAMPLE.workers} workers of {EXAMPLE.cores} cores"
     rows = [
         ["rows", f"{made.rows:,}"],
         *([f"core hours of `{name}`", f"{hours:,.1f}"] for name, hours in made.core_hours.items()),
@@ -128,12 +128,13 @@ def _minute_bars(found: Found) -> list[str]:
         *([f"`{name}`, TB", f"{size / 1e12:.2f}"] for name, size in made.stored.items()),
         ["stored, TB", f"{sum(made.stored.values()) / 1e12:.2f}"],
         ["over the network when all is made anew, TB", f"{made.moved / 1e12:.2f}"],
-        ["memory of a worker with a task on each core, GB", f"{made.task * cluster.cores / GB:,.0f}"],
+        ["memory of a worker with a task on each core, GB", f"{made.task * EXAMPLE.cores / GB:,.0f}"],
         ["`market.duckdb` on one host, TB", f"{made.database / 1e12:.2f}"],
         *([f"memory of the process that runs `{name}`, GB", f"{size / GB:,.0f}"] for name, size in made.driver.items()),
-        [f"hours on {where}, of whose time {cluster.efficiency:.0%} counts", f"{made.hours(cluster):.1f}"],
-        ["network of each worker meanwhile, Gbit/s", f"{made.gigabits(cluster):.1f}"],
-        ["making it once, at the assumed prices", f"{once:,.1f}"],
+        [f"{where}, which share {part:.0%} of the work as today", f"{made.hours(EXAMPLE._replace(shared=part)):.1f}"],
+        [f"{where}, were all of it shared", f"{made.hours(EXAMPLE):.1f}"],
+        ["network of each worker then, Gbit/s", f"{made.gigabits(EXAMPLE):.1f}"],
+        ["making it once then, at the assumed prices", f"{once:,.1f}"],
         ["storing it for a month, at the assumed prices", f"{month:,.1f}"],
     ]
     return _table(["ten years of minutes", ""], rows)

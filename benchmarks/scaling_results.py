@@ -50,13 +50,14 @@ def read(path: Path) -> dict[str, Any]:
 def merge(path: Path, run: Run, where: dict[str, Any]) -> None:
     """Add a run to the file, in place of the one of the same mode and size, and say where it was measured.
 
-    Steps that were not measured this time stay as they were.
+    Steps that were not measured this time stay as they were, and so do sizes of what these make.
     """
     found = read(path)
     key = (run["mode"], run["millions"])
     old = next((one for one in found["runs"] if (one["mode"], one["millions"]) == key), None)
     others = [one for one in found["runs"] if one is not old]
-    whole = run | {"steps": (old["steps"] if old else {}) | run["steps"]}
+    seen = {name: size for name, size in run["bytes"].items() if size}
+    whole = run | {"steps": (old or run)["steps"] | run["steps"], "bytes": (old or run)["bytes"] | seen}
     runs = sorted([*others, whole], key=lambda one: (one["mode"], one["millions"]))
     write_json(path, {"machine": where, "runs": runs})
 
