@@ -7,13 +7,15 @@ published: by renames of whole files and folders. Every file is held against its
 import shutil
 import threading
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from serving.store import logger, signature
 from stock_assets import registry
-from stock_assets.errors import UserError
+from stock_assets.errors import TransientError, UserError
 from stock_assets.lake import MANIFEST, LakeFile, LakeManifest, LakeModel, fetch, parse_manifest, settings_store
 from stock_assets.layout import Layout
 from stock_assets.publishing import staged, staged_folder, sweep, write_json
@@ -23,7 +25,7 @@ TABLES = ("symbols", "next_day_forecasts", "next_day_explanations", "next_day_ba
 """What the service reads beside the models; and `features`, which is large and comes last."""
 NOT_READ = ("model.pkl",)
 AGAIN_SECONDS = 30.0
-"""Until features are asked for again of which some could not be had."""
+"""Until what could not be had is asked for again, unless the lake has another version before."""
 
 
 class Mirror:
@@ -40,9 +42,10 @@ class Mirror:
         self._seconds = settings.reload_seconds
         self._lock = FileLock(layout.lake_lock)
         self._tag = ""
+        self._wanted: LakeManifest | None = None
         self._later: list[tuple[LakeFile, Path]] = []
         self._known: dict[Path, tuple[tuple[int, ...] | None, str]] = {}
-        self._again = 0.0
+        self._due, self._again = 0.0, 0.0
         self._problem: str | None = None
         self._looked, self._stopped = threading.Event(), threading.Event()
 
@@ -60,18 +63,20 @@ class Mirror:
         """Ask for the manifest once, and bring all that it names but features to where the service reads it.
 
         Costs no request where another process of this host does it. What fails is logged once and tried again; gives
-        whether all went well.
+        whether the lake can be followed.
         """
         try:
             if not self._leads():
                 return True
             newer = self._store.read_newer(MANIFEST, self._tag)
             if newer:
-                self._take(parse_manifest(newer[0], self._store.address(MANIFEST)))
+                self._wanted, self._due = parse_manifest(newer[0], self._store.address(MANIFEST)), 0.0
                 self._tag = newer[1]
             elif not self._tag:
                 raise UserError(f"the lake {self._store.url} has no {MANIFEST}: nothing was published there yet")  # noqa: TRY301
-            if not self._later:
+            if self._wanted and time.monotonic() >= self._due:
+                self._take(self._wanted)
+            if not self._wanted and not self._later:
                 self._problem = None
         except (UserError, OSError) as error:
             self._report(error)
@@ -121,30 +126,52 @@ class Mirror:
         return True
 
     def _take(self, manifest: LakeManifest) -> None:
+        """What of it cannot be had keeps nothing else from its place, and is asked for again after a while.
+
+        Raises `TransientError` where the lake does not answer.
+        """
         _require_no_pipeline(self._layout)
-        for name, model in manifest.models.items():
-            self._take_model(self._layout.models / name, model)
+        parts = [
+            partial(self._take_model, self._layout.models / name, model) for name, model in manifest.models.items()
+        ]
         for name in TABLES:
-            for file, path in self._files(manifest, name):
-                self._take_file(file, path)
+            parts += [partial(self._take_file, file, path) for file, path in self._files(manifest, name)]
+        faults = 0
+        for take in parts:
+            try:
+                take()
+            except TransientError:
+                raise
+            except (UserError, OSError) as error:
+                faults += 1
+                self._report(error)
         self._later = self._files(manifest, "features")
-        logger.info("the models and tables of the lake's version %s are in place", manifest.version)
+        if faults:
+            self._due = time.monotonic() + AGAIN_SECONDS
+        else:
+            self._wanted = None
+            logger.info("the models and tables of the lake's version %s are in place", manifest.version)
 
     def _take_model(self, folder: Path, model: LakeModel) -> None:
-        """The versions first, then the pointer, as they are published."""
-        for version, files in model.versions.items():
-            if not _is_sound(folder, version):
-                with staged_folder(folder / version) as place:
-                    for file in files:
-                        if file.name not in NOT_READ:
-                            fetch(self._store, file, place / file.name)
+        """The promoted version first, then the pointer to it, as they are published."""
         if model.pointer is None:
             (folder / "latest.json").unlink(missing_ok=True)
-        elif model.pointer != registry.readable_pointer(folder):
-            write_json(folder / "latest.json", model.pointer.model_dump(mode="json"))
+        else:
+            self._take_version(folder / model.pointer.version, model.versions.get(model.pointer.version, ()))
+            if model.pointer != registry.readable_pointer(folder):
+                write_json(folder / "latest.json", model.pointer.model_dump(mode="json"))
+        for version, files in model.versions.items():
+            self._take_version(folder / version, files)
         for version in registry.versions(folder):
             if version not in model.versions:
                 shutil.rmtree(folder / version)
+
+    def _take_version(self, folder: Path, files: Sequence[LakeFile]) -> None:
+        if not _is_sound(folder.parent, folder.name):
+            with staged_folder(folder) as place:
+                for file in files:
+                    if file.name not in NOT_READ:
+                        fetch(self._store, file, place / file.name)
 
     def _files(self, manifest: LakeManifest, table: str) -> list[tuple[LakeFile, Path]]:
         """The files of a table and their places; what lies in others is removed, as the lake does not have it."""

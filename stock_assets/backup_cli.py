@@ -1,6 +1,8 @@
 """`stock-assets backup` and `stock-assets restore`: argument parsing and what is printed."""
 
 import os
+import signal
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -20,9 +22,15 @@ def backup(
         bool, typer.Option(help="Also raw files and tables, which a run would make again from its source.")
     ] = True,
 ) -> None:
-    """Copy the data folder into one file, consistent also beside runs and servers; PostgreSQL has its own tools."""
+    """Copy the data folder into one file, also beside runs and servers; PostgreSQL has its own tools."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no half of a copy stays
     settings = load_settings()
-    _tell("written", file, back_up(settings, file, partial(print, flush=True), tables=tables))
+    try:
+        copied = back_up(settings, file, partial(print, flush=True), tables=tables)
+    except KeyboardInterrupt:
+        print("stock-assets: stopped; an earlier copy of that name is unchanged", file=sys.stderr)
+        raise typer.Exit(130) from None
+    _tell("written", file, copied)
     for missing in _elsewhere(settings):
         print(f"not in it: {missing}")
 

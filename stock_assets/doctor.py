@@ -17,6 +17,7 @@ from stock_assets.errors import UserError
 from stock_assets.ingest.kaggle_credentials import REMEDY, find_credentials
 from stock_assets.lake import find_manifest, settings_store
 from stock_assets.layout import Layout
+from stock_assets.objects import S3
 from stock_assets.ports import port_problem
 from stock_assets.settings import PREFIX, Settings, load_settings
 
@@ -126,6 +127,10 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _lake(settings: Settings, url: str) -> Finding:
+    if not url.startswith(S3) and not settings.serving_from_lake:
+        writable = _writable("lake", Path(url))
+        if writable.remedy:
+            return writable
     try:
         manifest = find_manifest(settings_store(settings))
     except UserError as error:

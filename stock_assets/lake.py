@@ -4,6 +4,7 @@ Objects never change: those of tables are named by their content, those of model
 replaced last, so whoever reads it and then only what it names sees one version, whatever is published meanwhile.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from stock_assets.errors import UserError
+from stock_assets.layout import Layout
 from stock_assets.objects import S3, ObjectStore, open_store
 from stock_assets.registry import Pointer, sha256_of
 from stock_assets.settings import Settings
@@ -20,6 +22,11 @@ MANIFEST = "manifest.json"
 HISTORY = "manifests/"
 OBJECTS = "objects/"
 MODELS = "models/"
+
+OURS = re.compile(
+    r"objects/\w+/(letter=\w/)?[0-9a-f]{32}\.parquet|models/\w+/\d{8}T\d{12}-[0-9a-f]{8}/.+|manifests/[\w-]+\.json"
+)
+"""Keys of what this program publishes, so that what others keep in the same place is left alone."""
 
 Name = Annotated[str, Field(pattern=r"^\w[\w.=-]*(/\w[\w.=-]*)*$")]
 """A relative path that leads nowhere else."""
@@ -31,7 +38,7 @@ class LakeFile(BaseModel, frozen=True):
     Tables have `rows`, and a `letter` where they are partitioned by it.
     """
 
-    key: str
+    key: Name
     name: Name
     bytes: int
     sha256: str
@@ -82,6 +89,11 @@ def settings_store(settings: Settings) -> ObjectStore:
                 f"STOCK_ASSETS_LAKE_URL={settings.lake_url} is in the data folder {settings.data_dir}, whose tables "
                 "and models it would mix up: give it a folder elsewhere"
             )
+        if Layout(folder).database.exists() or Layout(folder).manifest.exists():
+            raise UserError(
+                f"STOCK_ASSETS_LAKE_URL={settings.lake_url} is the data folder of a pipeline, whose models it would "
+                "mix up: give it a folder of its own"
+            )
     return open_store(settings.lake_url)
 
 
@@ -106,7 +118,9 @@ def parse_manifest(content: bytes, address: str) -> LakeManifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{address}: {where}: {first['msg']}; another version of this program made it") from error
+        raise UserError(
+            f"{address}: {where}: {first['msg']}; another version of this program made it, or it was damaged"
+        ) from error
 
 
 def table_files(store: ObjectStore, manifest: LakeManifest, table: str) -> tuple[LakeFile, ...]:
@@ -127,4 +141,7 @@ def fetch(store: ObjectStore, file: LakeFile, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     store.get(file.key, path)
     if sha256_of(path) != file.sha256:
-        raise UserError(f"{store.address(file.key)} has not the hash that {MANIFEST} gives: it was changed")
+        raise UserError(
+            f"{store.address(file.key)} has not the hash that {MANIFEST} gives: it was changed; remove it there, then "
+            "materialize lake, which puts it again"
+        )

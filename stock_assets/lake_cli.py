@@ -13,9 +13,12 @@ from stock_assets.settings import load_settings
 def lake(
     *,
     files: Annotated[
-        str | None, typer.Option(metavar="TABLE", help="Print the addresses of a table's files, one a line.")
+        list[str] | None,
+        typer.Option(metavar="TABLE", help="Print the addresses of a table's files, one a line; may be repeated."),
     ] = None,
-    to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Download these files to a folder.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Download these files to FOLDER/TABLE, which they replace.")
+    ] = None,
 ) -> None:
     """What is published in the lake of STOCK_ASSETS_LAKE_URL: its version, tables and models."""
     from stock_assets import lake_report  # noqa: PLC0415 - the registry is of no use to `stock-assets doctor`
@@ -25,10 +28,8 @@ def lake(
         raise UserError("--to goes with --files: name the table whose files are downloaded")
     store = settings_store(load_settings())
     manifest = read_manifest(store)
-    if to and files:
-        for path in lake_report.download(store, manifest, files, to):
-            print(path)
-    elif files:
-        print(*table_addresses(store, manifest, files), sep="\n")
-    else:
+    for table in files or ():
+        found = lake_report.download(store, manifest, table, to) if to else table_addresses(store, manifest, table)
+        print(*found, sep="\n")
+    if not files:
         Console().print(*lake_report.told(store, manifest))

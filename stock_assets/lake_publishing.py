@@ -5,17 +5,19 @@ For that, nothing is removed that was put, or named by the manifest in force, wi
 relies only on objects that are named by the manifest in force, or so young that they outlast the publication.
 """
 
+import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
 from stock_assets import registry
 from stock_assets.errors import TransientError, UserError, first_line
@@ -24,6 +26,7 @@ from stock_assets.lake import (
     MANIFEST,
     MODELS,
     OBJECTS,
+    OURS,
     LakeFile,
     LakeManifest,
     LakeModel,
@@ -31,7 +34,7 @@ from stock_assets.lake import (
     object_key,
     settings_store,
 )
-from stock_assets.layout import Layout
+from stock_assets.layout import CryptoTable, Layout
 from stock_assets.objects import Found, ObjectStore
 from stock_assets.publishing import Report
 from stock_assets.settings import Settings
@@ -43,6 +46,9 @@ KEPT = 5
 THREADS = 4
 LOCK_SECONDS = 60.0
 """For another process to publish the models of the same data folder, which takes seconds."""
+
+CRYPTO_TABLES = get_args(CryptoTable)
+LETTER = "letter="
 
 Local = tuple[Path, LakeFile]
 
@@ -60,35 +66,40 @@ class Published(NamedTuple):
     removed: int
 
 
-def publish(settings: Settings, report: Report) -> Published:
-    """Publish every table and model of the data folder, for whoever holds its lock.
+def publish(settings: Settings, report: Report, *, crypto: bool = False) -> Published:
+    """Publish the tables of one of the two pipelines, and all models, for whoever holds the data folder's lock.
 
-    Raises `UserError` where the lake refuses it or a model was damaged, `TransientError` where it does not answer; then
-    the lake has what it had.
+    The other pipeline's tables stay as the lake has them: its last run may have ended between two of them. Raises
+    `UserError` where the lake refuses it or a model was damaged, `TransientError` where it does not answer; then the
+    lake has what it had.
     """
     layout = Layout(settings.data_dir)
     publication = _Publication(settings_store(settings), report)
+    paths = [path for path in sorted(layout.lake.glob("*/**/*.parquet")) if (_table(path) in CRYPTO_TABLES) == crypto]
     with ThreadPoolExecutor(THREADS) as pool:
-        tables = list(pool.map(_described, sorted(layout.lake.glob("*/**/*.parquet"))))
-    publication.put(tables)
+        own = list(pool.map(_described, paths))
+    publication.put(own)
     with _alone(layout):  # not to undo a promotion by hand that is published meanwhile
         models = _models(layout, report)
         publication.put(local for _, locals_ in models.values() for local in locals_)
-        return publication.finish(_by_table(tables), {name: model for name, (model, _) in models.items()})
+        kept = {name: files for name, files in publication.tables().items() if (name in CRYPTO_TABLES) != crypto}
+        published = publication.finish(kept | _by_table(own), {name: model for name, (model, _) in models.items()})
+    return publication.prune(published)
 
 
 def publish_models(settings: Settings, report: Report) -> Published:
     """Publish the models of the data folder beside the tables that the lake has; no lock of a run is waited for.
 
-    Raises as `publish` does.
+    One that is damaged stays as the lake has it, and keeps no other from a promotion. Raises as `publish` does.
     """
     layout = Layout(settings.data_dir)
     with _alone(layout):
         publication = _Publication(settings_store(settings), report)
-        models = _models(layout, report)
+        before = publication.before.models if publication.before else {}
+        models = _models(layout, report, before)
         publication.put(local for _, locals_ in models.values() for local in locals_)
-        tables = publication.before.tables if publication.before else {}
-        return publication.finish(tables, {name: model for name, (model, _) in models.items()})
+        published = publication.finish(publication.tables(), {name: model for name, (model, _) in models.items()})
+    return publication.prune(published)
 
 
 @contextmanager
@@ -134,8 +145,12 @@ class _Publication:
         self._uploaded += len(missing)
         self._bytes += size
 
+    def tables(self) -> dict[str, tuple[LakeFile, ...]]:
+        """The tables that the lake had when the publication began."""
+        return self.before.tables if self.before else {}
+
     def finish(self, tables: dict[str, tuple[LakeFile, ...]], models: dict[str, LakeModel]) -> Published:
-        """Replace the manifest, if it is another one now, and remove what is not needed any more."""
+        """Replace the manifest, if it is another one now."""
         current = find_manifest(self._store)
         new = current is None or (current.tables, current.models) != (tables, models)
         if current is None or new:
@@ -150,8 +165,15 @@ class _Publication:
             content = current.model_dump_json(indent=1, exclude_none=True).encode()
             self._store.write(content, f"{HISTORY}{current.version}.json")
             self._store.write(content, MANIFEST)
-        removed = _prune(self._store, current, self._found.values())
-        return Published(current, new, self._uploaded, self._bytes, removed)
+        return Published(current, new, self._uploaded, self._bytes, removed=0)
+
+    def prune(self, published: Published) -> Published:
+        """Remove what is not needed any more. The new version is in force: where that fails, it is only told."""
+        try:
+            return published._replace(removed=_prune(self._store, published.manifest, self._found.values()))
+        except UserError as error:
+            self._report(f"what nobody needs any more stays in the lake until the next publication: {error}")
+            return published
 
     def _stays(self, file: LakeFile, named: set[str]) -> bool:
         found = self._found.get(file.key)
@@ -162,20 +184,23 @@ class _Publication:
 
 def _described(path: Path) -> Local:
     """A file of `lake/<table>`, as the manifest has it."""
-    # No lake has a folder of that name below its own: tables are one or two levels deep.
-    part = path.parent.name if path.parent.name.startswith("letter=") else None
-    table = path.parents[1 if part else 0].name
-    letter = part.removeprefix("letter=") if part else None
+    letter = path.parent.name.removeprefix(LETTER) if path.parent.name.startswith(LETTER) else None
     sha256 = registry.sha256_of(path)
-    file = LakeFile(
-        key=object_key(table, letter, sha256),
-        name=f"{part}/{path.name}" if part else path.name,
-        bytes=path.stat().st_size,
-        sha256=sha256,
-        rows=_rows(path),
-        letter=letter,
-    )
-    return path, file
+    name = f"{path.parent.name}/{path.name}" if letter else path.name
+    return path, _file(path, object_key(_table(path), letter, sha256), name, sha256, rows=_rows(path), letter=letter)
+
+
+def _table(path: Path) -> str:
+    """The table of a file, in the folder of its table or of a letter there."""
+    return path.parents[path.parent.name.startswith(LETTER)].name
+
+
+def _file(path: Path, key: str, name: str, sha256: str, **others: Any) -> LakeFile:
+    """Raises `UserError` where the file or its folder has a name that none has here."""
+    try:
+        return LakeFile(key=key, name=name, bytes=path.stat().st_size, sha256=sha256, **others)
+    except ValidationError as error:
+        raise UserError(f"{path} has a name that nothing in the lake can have: rename it or take it away") from error
 
 
 def _rows(path: Path) -> int:
@@ -188,20 +213,30 @@ def _rows(path: Path) -> int:
 def _by_table(locals_: Iterable[Local]) -> dict[str, tuple[LakeFile, ...]]:
     tables: dict[str, tuple[LakeFile, ...]] = {}
     for path, file in locals_:
-        table = path.parents[1 if file.letter else 0].name
-        tables[table] = (*tables.get(table, ()), file)
+        tables[_table(path)] = (*tables.get(_table(path), ()), file)
     return tables
 
 
-def _models(layout: Layout, report: Report) -> dict[str, tuple[LakeModel, list[Local]]]:
-    """Each model that has a version: what the manifest says of it, and its files."""
-    models = {}
+def _models(
+    layout: Layout, report: Report, before: Mapping[str, LakeModel] | None = None
+) -> dict[str, tuple[LakeModel, list[Local]]]:
+    """Each model that has a version: what the manifest says of it, and its files.
+
+    Raises `UserError` for one that is damaged, but where it is known from `before`, then stays so and is reported.
+    """
+    models: dict[str, tuple[LakeModel, list[Local]]] = {}
     for folder in sorted(layout.models.glob("*/")):
         try:
             pointer = registry.read_pointer(folder)
             found = {pointer.version: registry.sound_manifest(folder, pointer.version)} if pointer else {}
         except registry.RegistryError as error:
-            raise UserError(f"{error}; materialize {folder.name} anew, or promote another version") from error
+            damage = f"{error}; materialize {folder.name} anew, or promote another version"
+            if before is None:
+                raise UserError(damage) from error
+            report(f"{folder.name} stays in the lake as it is: {damage}")
+            if folder.name in before:
+                models[folder.name] = before[folder.name], []
+            continue
         found |= _newest(folder)
         if found:
             files = {version: list(_version_files(folder / version, found[version], report)) for version in found}
@@ -237,15 +272,15 @@ def _version_files(folder: Path, manifest: dict[str, Any], report: Report) -> It
 
 def _version_file(folder: Path, name: str, sha256: str) -> LakeFile:
     key = f"{MODELS}{folder.parent.name}/{folder.name}/{name}"
-    return LakeFile(key=key, name=name, bytes=(folder / name).stat().st_size, sha256=sha256)
+    return _file(folder / name, key, name, sha256)
 
 
 def _prune(store: ObjectStore, current: LakeManifest, found: Iterable[Found]) -> int:
     """Remove old objects that no manifest names which is in force, was until lately, or is one of the last few."""
     oldest = datetime.now(UTC) - GRACE
     named = {file.key for file in current.files()}
-    aged = {one.key for one in found if one.modified < oldest and one.key not in named}
-    listed = list(store.list(HISTORY))
+    aged = {one.key for one in found if _is_ours(one) and one.modified < oldest and one.key not in named}
+    listed = [one for one in store.list(HISTORY) if _is_ours(one)]
     history = [one for one in listed if one.key.endswith(".json")]  # in a folder, what a killed run left is there too
     # A manifest was in force until the next one came.
     replaced = [one.modified for one in history[1:]] + [datetime.now(UTC)]
@@ -264,3 +299,8 @@ def _prune(store: ObjectStore, current: LakeManifest, found: Iterable[Found]) ->
     for key in gone:
         store.delete(key)
     return removed
+
+
+def _is_ours(found: Found) -> bool:
+    """Whether this program put it, under its name or, in a folder, a temporary one."""
+    return OURS.fullmatch(re.sub(r"\.[0-9a-f]{8}\.tmp$", "", found.key)) is not None

@@ -1,6 +1,5 @@
 """What `stock-assets lake` shows and downloads."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from rich.table import Table
@@ -8,7 +7,7 @@ from rich.table import Table
 from stock_assets.errors import UserError
 from stock_assets.lake import LakeManifest, fetch, table_files
 from stock_assets.objects import ObjectStore
-from stock_assets.publishing import staged
+from stock_assets.publishing import staged_folder
 
 
 def told(store: ObjectStore, manifest: LakeManifest) -> list[Table | str]:
@@ -30,16 +29,16 @@ def told(store: ObjectStore, manifest: LakeManifest) -> list[Table | str]:
     return [tables, models]
 
 
-def download(store: ObjectStore, manifest: LakeManifest, table: str, folder: Path) -> Iterator[Path]:
-    """The files of a table below `folder`, named as in a data folder, each given once it is there.
+def download(store: ObjectStore, manifest: LakeManifest, table: str, folder: Path) -> list[Path]:
+    """Have in `folder/<table>` the files of a table and nothing else, named as in a data folder: all or none.
 
     Raises `UserError` for a table that the lake does not have or a folder that cannot be written.
     """
+    files = table_files(store, manifest, table)
     try:
-        for file in table_files(store, manifest, table):
-            path = folder / table / file.name
-            with staged(path) as temporary:
-                fetch(store, file, temporary)
-            yield path
+        with staged_folder(folder / table) as temporary:
+            for file in files:
+                fetch(store, file, temporary / file.name)
     except OSError as error:
         raise UserError(f"{error.filename or folder} cannot be written: {error.strerror}") from error
+    return [folder / table / file.name for file in files]

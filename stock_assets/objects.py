@@ -222,6 +222,7 @@ class Bucket:
     def _told(self, key: str = "") -> Iterator[None]:
         from boto3.exceptions import Boto3Error, RetriesExceededError  # noqa: PLC0415
         from botocore import exceptions as aws  # noqa: PLC0415
+        from s3transfer.exceptions import RetriesExceededError as DownloadRetriesExceededError  # noqa: PLC0415
 
         place = f"the lake {self.url}"
         try:
@@ -233,6 +234,8 @@ class Bucket:
             ) from error
         except (aws.HTTPClientError, aws.ConnectionError, aws.IncompleteReadError, RetriesExceededError) as error:
             raise TransientError(f"{place}: {first_line(error)}") from error
+        except DownloadRetriesExceededError as error:  # no relation of the other, and says nothing itself
+            raise TransientError(f"{place}: {key}: {first_line(error.last_exception)}") from error
         except (aws.ClientError, aws.BotoCoreError, Boto3Error, ValueError) as error:  # the last of a wrong address
             # An upload tells only the text of what the server refused; that itself is the context.
             cause = error if isinstance(error, aws.ClientError) else error.__context__

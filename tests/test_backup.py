@@ -1,5 +1,6 @@
 """A copy of the data folder, and what is made of it again."""
 
+import gzip
 import sqlite3
 import tarfile
 from collections.abc import Iterator
@@ -120,6 +121,20 @@ def test_a_copy_that_fails_leaves_the_one_before(settings: Settings, tmp_path: P
     assert (tmp_path / "copy.tar").read_bytes() == before
 
 
+def test_what_a_killed_copy_left_goes_with_the_next_one(settings: Settings, tmp_path: Path) -> None:
+    copies = tmp_path / "copies"
+    write(copies, {"copy.tar.0a1b2c3d.tmp": "half", "copy.tar.0a1b2c3d.tmp.4e5f6a7b.tmp": "a database", "mine.tmp": ""})
+    back_up(settings, copies / "copy.tar", silent)
+    assert {path.name for path in copies.iterdir()} == {"copy.tar", "mine.tmp"}
+
+
+def test_a_compressed_copy_comes_back_too(settings: Settings, tmp_path: Path) -> None:
+    back_up(settings, tmp_path / "copy.tar", silent)
+    (tmp_path / "copy.tar.gz").write_bytes(gzip.compress((tmp_path / "copy.tar").read_bytes()))
+    restore(other(settings), tmp_path / "copy.tar.gz", silent)
+    assert contents(other(settings).data_dir) == KEPT | MADE_AGAIN
+
+
 def test_a_place_that_makes_no_sense_is_told(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is in the data folder itself"):
         back_up(settings, settings.data_dir / "copy.tar", silent)
@@ -132,7 +147,9 @@ def test_a_place_that_makes_no_sense_is_told(settings: Settings, tmp_path: Path)
 
 def _broken(folder: Path) -> Iterator[Path]:
     whole = (folder / "copy.tar").read_bytes()
-    for name, content in (("half.tar", whole[: len(whole) // 2]), ("none.tar", b"")):
+    with tarfile.open(folder / "copy.tar") as archive:
+        third = archive.getmembers()[2].offset
+    for name, content in (("half.tar", whole[: third + 700]), ("between.tar", whole[:third]), ("none.tar", b"")):
         (folder / name).write_bytes(content)
         yield folder / name
     with tarfile.open(folder / "hostile.tar", "w") as archive:

@@ -24,7 +24,7 @@ def lake_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """An asset at the end of each of the two refreshes; none where no lake is set."""
     if settings.lake_url is None:
         return []
-    return [_asset("lake", "tables"), _asset("crypto_lake", CRYPTO_GROUP)]
+    return [_asset("lake", "tables", crypto=False), _asset("crypto_lake", CRYPTO_GROUP, crypto=True)]
 
 
 def lake_sensors(settings: Settings) -> list[dg.AutomationConditionSensorDefinition]:
@@ -41,7 +41,7 @@ def lake_sensors(settings: Settings) -> list[dg.AutomationConditionSensorDefinit
     ]
 
 
-def _asset(name: str, group: str) -> dg.AssetsDefinition:
+def _asset(name: str, group: str, *, crypto: bool) -> dg.AssetsDefinition:
     @dg.asset(
         name=name,
         deps=DEPS[name],
@@ -49,10 +49,11 @@ def _asset(name: str, group: str) -> dg.AssetsDefinition:
         kinds={"parquet", "s3"},
         owners=OWNERS,
         op_tags=LAST,
-        automation_condition=dg.AutomationCondition.eager(),
+        # Also where some letters or models were never made.
+        automation_condition=dg.AutomationCondition.eager().without(~dg.AutomationCondition.any_deps_missing()),
     )
     def lake(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """All published tables and the promoted models, in the lake of `STOCK_ASSETS_LAKE_URL`.
+        """All tables of this pipeline and the promoted models, in the lake of `STOCK_ASSETS_LAKE_URL`.
 
         Objects that are there already are not sent again. `manifest.json` is replaced last: whoever reads it and what
         it names sees one version. See `docs/lake.md`.
@@ -61,7 +62,7 @@ def _asset(name: str, group: str) -> dg.AssetsDefinition:
 
         begun = time.perf_counter()
         with writing(context) as settings:
-            published = publish(settings, context.log.info)
+            published = publish(settings, context.log.info, crypto=crypto)
         return dg.MaterializeResult(
             metadata=_metadata(published.manifest)
             | {

@@ -39,7 +39,8 @@ def run(**part):
 instance = dg.DagsterInstance.ephemeral()
 cursor, _ = requested(None)
 counts = []
-for part in ({}, {}, {"asset_selection": [dg.AssetKey("features")], "tags": range_tags("A", "A")}):
+backfill = {"asset_selection": [dg.AssetKey("features")], "tags": range_tags("A", "A")}
+for part in ({"asset_selection": [dg.AssetKey("raw_files"), dg.AssetKey("combined")]}, backfill, {}, {}, backfill):
     run(**part)
     for _ in range(2):
         cursor, count = requested(cursor)
@@ -64,6 +65,9 @@ def materialize(settings: Settings, name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["lake", "crypto_lake"])
 def test_both_assets_publish_and_tell_what_is_there(settings: Settings, name: str) -> None:
+    if name == "crypto_lake":
+        layout = Layout(settings.data_dir)
+        layout.symbols.parent.rename(layout.crypto("crypto_prices").parent)
     first = materialize(settings, name)
     manifest = read_manifest(settings_store(settings))
     files = list(manifest.files())
@@ -141,4 +145,4 @@ def test_a_refresh_starts_no_second_publication_and_a_backfill_does(tmp_path: Pa
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [0, 0, 0, 0, 1, 0]
+    assert json.loads(done.stdout) == [0, 0, 1, 0, 0, 0, 0, 0, 1, 0]

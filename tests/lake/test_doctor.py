@@ -28,7 +28,13 @@ def test_the_doctor_looks_at_the_lake(settings: Settings) -> None:
 
 
 def test_the_doctor_tells_what_is_wrong_with_it(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    said = doctor(Settings(data_dir=tmp_path / "data", lake_url=str(tmp_path / "file")))
+    place = tmp_path / "file"
+    place.touch()
+    said = doctor(Settings(data_dir=tmp_path / "data", lake_url=str(place / "lake")))
+    assert f"✗ │ lake           │ {place} cannot be written" in said
+    place.unlink()
+    place.mkdir()
+    (place / "manifest.json").write_text("none", "utf-8")
+    said = doctor(Settings(data_dir=tmp_path / "data", lake_url=str(place)))
     assert "✗ │ lake " in said
-    assert f"the lake {tmp_path / 'file'}: {tmp_path / 'file' / 'manifest.json'}: Not a directory" in said
+    assert f"{place / 'manifest.json'}: : Invalid JSON" in said

@@ -1,11 +1,14 @@
 """Objects by key, in a folder and on a real S3 server."""
 
+import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from stock_assets.errors import UserError
+from stock_assets.errors import TransientError, UserError
 from stock_assets.objects import ObjectStore, open_store
 
 LARGE = bytes(range(256)) * 40_000
@@ -60,6 +63,41 @@ def test_only_what_is_new_is_read(store: ObjectStore) -> None:
     second = store.read_newer("key", first[1])
     assert second is not None
     assert (second[0], store.read_newer("key", second[1])) == (b"second", None)
+
+
+class CutOff(BaseHTTPRequestHandler):
+    """Promises a hundred bytes and hangs up after ten."""
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "100")
+        self.send_header("ETag", '"0"')
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        self.wfile.write(b"x" * 10)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def cut_off(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), CutOff) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+            monkeypatch.setenv(name, "none")
+        yield open_store("s3://bucket")
+        server.shutdown()
+
+
+def test_an_answer_that_is_cut_off_may_be_whole_the_next_time(cut_off: ObjectStore, tmp_path: Path) -> None:
+    with pytest.raises(TransientError, match="the lake s3://bucket: "):
+        cut_off.read("key")
+    with pytest.raises(TransientError, match="the lake s3://bucket: key: "):
+        cut_off.get("key", tmp_path / "copy")
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What is published, what is sent again, what a reader sees meanwhile, and what is removed when."""
 
+import os
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -130,6 +131,77 @@ def test_an_object_that_was_lost_or_cut_short_is_put_again(settings: Settings, s
     assert {found.size for found in store.list(cut)} == {manifest.tables["features"][1].bytes}
 
 
+def made_days_ago(lake: Path, days: float) -> None:
+    for path in lake.rglob("*"):
+        if path.is_file():
+            times = path.stat().st_mtime - days * 86400
+            os.utime(path, (times, times))
+
+
+def test_what_was_in_force_within_the_last_day_stays(tmp_path: Path, made: Layout) -> None:
+    """However old its objects are: there may be a reader who began before it was replaced."""
+    shutil.copytree(made.data_dir, tmp_path / "data")
+    lake = tmp_path / "lake"
+    settings = Settings(data_dir=tmp_path / "data", lake_url=str(lake))
+    first = put(settings).manifest
+    gone = {file.key for file in first.tables["features"] if file.letter == "A"}
+    made_days_ago(lake, 30)
+    for _ in range(lake_publishing.KEPT + 1):
+        change(settings)
+        assert put(settings).removed == 0
+    assert gone < keys(settings_store(settings))
+
+    made_days_ago(lake, 0.9)
+    assert put(settings).removed == 0, "replaced 0.9 days ago"
+    made_days_ago(lake, 0.2)
+    assert put(settings).removed == 2, "both that are older than the last five"
+    assert gone.isdisjoint(keys(settings_store(settings)))
+    assert len(keys(settings_store(settings), HISTORY)) == lake_publishing.KEPT
+
+
+def test_what_others_keep_in_the_same_place_stays(tmp_path: Path, made: Layout) -> None:
+    shutil.copytree(made.data_dir, tmp_path / "data")
+    lake = tmp_path / "lake"
+    others = [lake / name for name in ("models/bert/weights.bin", "objects/invoices/2020.pdf", "manifests/of-2020.txt")]
+    for path in others:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"of somebody else")
+    made_days_ago(lake, 30)
+    assert put(Settings(data_dir=tmp_path / "data", lake_url=str(lake))).removed == 0
+    assert all(path.exists() for path in others)
+
+
+def test_each_pipeline_publishes_its_own_tables_beside_those_of_the_other(
+    settings: Settings, store: ObjectStore
+) -> None:
+    crypto = Layout(settings.data_dir).crypto("crypto_prices")
+    crypto.parent.mkdir(parents=True)
+    shutil.copy(Layout(settings.data_dir).symbols, crypto)
+    market = put(settings).manifest
+    assert "crypto_prices" not in market.tables
+
+    change(settings)  # by a run that failed later
+    both = publish(settings, silent, crypto=True).manifest
+    assert both.tables == market.tables | {"crypto_prices": both.tables["crypto_prices"]}
+    assert put(settings).manifest.tables.keys() == both.tables.keys()
+
+
+def test_what_cannot_be_removed_keeps_no_version_from_being_in_force(
+    settings: Settings, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(settings)
+    change(settings)
+    put(settings)
+    store.write(b"damaged", f"{HISTORY}{read_manifest(store).version}.json")
+    monkeypatch.setattr(lake_publishing, "GRACE", timedelta(0))
+    change(settings)
+    told: list[str] = []
+    last = publish(settings, told.append)
+
+    assert (last.new, last.removed, read_manifest(store)) == (True, 0, last.manifest)
+    assert "stays in the lake until the next publication" in told[-1]
+
+
 def test_old_objects_that_no_late_manifest_names_are_removed(
     settings: Settings, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +319,33 @@ def test_a_damaged_model_stops_the_publication(settings: Settings, store: Object
     assert read_manifest(store) == first
 
 
+def test_a_damaged_model_keeps_no_other_from_being_promoted(settings: Settings, store: ObjectStore) -> None:
+    layout = Layout(settings.data_dir)
+    shutil.copytree(layout.models / "volume_model", layout.models / "next_day_model")
+    first = put(settings).manifest
+    folder = layout.models / "next_day_model"
+    (folder / versions(folder)[0] / "model.txt").write_text("other", "utf-8")
+    new = promote_model(layout, booster_of(0.5))
+    told: list[str] = []
+    models = publish_models(settings, told.append).manifest.models
+
+    assert models["next_day_model"] == first.models["next_day_model"]
+    assert models["volume_model"].pointer is not None
+    assert models["volume_model"].pointer.version == new
+    assert told[0].startswith("next_day_model stays in the lake as it is: ")
+
+
+@pytest.mark.parametrize("name", ["lake/features/letter=A/copy of part-0.parquet", "models/old model"])
+def test_a_name_that_nothing_has_is_told(settings: Settings, name: str) -> None:
+    layout = Layout(settings.data_dir)
+    if name.startswith("lake"):
+        shutil.copy(layout.parquet("features", "A"), settings.data_dir / name)
+    else:
+        shutil.copytree(layout.models / "volume_model", settings.data_dir / name)
+    with pytest.raises(UserError, match=r"has a name that nothing in the lake can have: rename it or take it away$"):
+        put(settings)
+
+
 def test_a_damaged_table_stops_the_publication(settings: Settings, store: ObjectStore) -> None:
     first = put(settings).manifest
     path = change(settings)
@@ -262,7 +361,10 @@ def test_what_a_killed_run_left_in_a_folder_is_no_manifest_and_goes(
 ) -> None:
     settings = settings.model_copy(update={"lake_url": str(tmp_path / "folder")})
     put(settings)
-    litter = [tmp_path / "folder" / name for name in ("manifests/v.json.1.tmp", "objects/features/x.parquet.2.tmp")]
+    litter = [
+        tmp_path / "folder" / name
+        for name in ("manifests/v.json.0a1b2c3d.tmp", f"{object_key('features', 'A', 'a' * 64)}.0a1b2c3d.tmp")
+    ]
     for path in litter:
         path.write_bytes(b"half")
     change(settings)
@@ -280,7 +382,9 @@ def test_a_manifest_of_another_format_is_told(settings: Settings, store: ObjectS
     assert content is not None
     store.write(content.replace(b'"format": 1', b'"format": 2'), MANIFEST)
 
-    with pytest.raises(UserError, match=r"manifest.json: format: .*; another version of this program made it$"):
+    with pytest.raises(
+        UserError, match=r"manifest.json: format: .*; another version of this program made it, or it was damaged$"
+    ):
         read_manifest(store)
 
 
@@ -288,6 +392,8 @@ def test_a_manifest_of_another_format_is_told(settings: Settings, store: ObjectS
 def test_a_name_that_leads_elsewhere_is_no_file_of_a_manifest(name: str) -> None:
     with pytest.raises(ValueError, match="name"):
         LakeFile(key="k", name=name, bytes=1, sha256="0" * 64)
+    with pytest.raises(ValueError, match="key"):
+        LakeFile(key=name, name="n", bytes=1, sha256="0" * 64)
     with pytest.raises(ValueError, match="tables"):
         LakeManifest.model_validate({"version": "v", "published_at": "2026-01-01", "tables": {name: []}, "models": {}})
 
@@ -296,6 +402,11 @@ def test_a_name_that_leads_elsewhere_is_no_file_of_a_manifest(name: str) -> None
 def test_a_lake_in_the_data_folder_is_refused(tmp_path: Path, place: str) -> None:
     with pytest.raises(UserError, match="is in the data folder"):
         settings_store(Settings(data_dir=tmp_path, lake_url=str(tmp_path / place)))
+
+
+def test_a_lake_in_the_data_folder_of_another_pipeline_is_refused(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is the data folder of a pipeline"):
+        settings_store(Settings(data_dir=tmp_path / "mine", lake_url=str(settings.data_dir)))
 
 
 def test_another_publication_is_not_waited_for_without_end(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

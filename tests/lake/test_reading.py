@@ -65,6 +65,27 @@ def test_the_command_prints_addresses_and_downloads(published: Settings, tmp_pat
     assert list(copies.values()) == list(digests(published.data_dir, "lake/features/*/*.parquet").values())
 
 
+def test_a_download_replaces_the_one_before_as_a_whole(published: Settings, tmp_path: Path) -> None:
+    copy, store = tmp_path / "copy", settings_store(published)
+    assert command(published, "--files", "features", "--to", str(copy))[0] == 0
+    Layout(published.data_dir).parquet("features", "A").unlink()
+    publish(published, lambda _: None)
+    last = read_manifest(store).tables["features"][-1]
+    content = store.read(last.key) or b""
+    store.write(b"x" * last.bytes, last.key)
+
+    before = digests(copy, "**/*.parquet")
+    assert command(published, "--files", "features", "--to", str(copy))[0] == 1
+    assert digests(copy, "**/*.parquet") == before
+    store.write(content, last.key)
+    code, printed, _ = command(published, "--files", "features", "--files", "symbols", "--to", str(copy))
+    assert (code, len(printed.split())) == (0, len(before))
+    assert list(digests(copy, "*/letter=*/*").values()) == list(
+        digests(published.data_dir, "lake/features/*/*").values()
+    )
+    assert digests(copy, "symbols/*").keys() == {"symbols/part-0.parquet"}
+
+
 def test_what_cannot_be_shown_is_one_line(settings: Settings, tmp_path: Path) -> None:
     nothing = "has no manifest.json: nothing was published there yet (stock-assets run)"
     assert command(settings) == (1, "", f"stock-assets: the lake {settings.lake_url} {nothing}\n")
@@ -92,7 +113,9 @@ def test_an_object_that_was_changed_is_refused(published: Settings, tmp_path: Pa
     file = read_manifest(store).tables["symbols"][0]
     store.write(b"x" * file.bytes, file.key)
 
-    with pytest.raises(UserError, match=r"parquet has not the hash that manifest.json gives: it was changed$"):
+    with pytest.raises(
+        UserError, match=r"parquet has not the hash that manifest.json gives: it was changed; remove it there"
+    ):
         fetch(store, file, tmp_path / "copy")
 
 

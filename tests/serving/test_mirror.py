@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+import serving.mirror
 from serving.app import create_app
 from serving.mirror import Mirror
 from stock_assets.errors import UserError
@@ -160,7 +161,7 @@ def test_a_file_that_was_changed_in_the_lake_never_takes_its_place(
     assert digests(pipeline.service.data_dir, "lake/**/*.parquet") == before
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
-    assert warnings[0].endswith(f"{file.key} has not the hash that manifest.json gives: it was changed")
+    assert f"{file.key} has not the hash that manifest.json gives: it was changed; remove it there" in warnings[0]
     store.delete(file.key)
     pipeline.publish()
     refresh(mirror)
@@ -178,6 +179,49 @@ def test_one_bad_file_keeps_no_other_from_its_place(pipeline: Pipeline) -> None:
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")} == {
         file.name for file in files[:-1]
     }
+
+
+def test_one_bad_model_keeps_no_other_and_no_table_from_its_place(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.promote()
+    shutil.copytree(pipeline.models.folder, pipeline.layout.models / "a_model")
+    manifest = pipeline.publish()
+    (bad,) = (file for files in manifest.models["a_model"].versions.values() for file in files if "txt" in file.name)
+    settings_store(pipeline.service).write(b"x" * bad.bytes, bad.key)
+    got: list[str] = []
+    get = Folder.get
+    monkeypatch.setattr(Folder, "get", lambda self, key, path: [got.append(key), get(self, key, path)][-1])
+    mirror = pipeline.mirror()
+    refresh(mirror)
+
+    served = Layout(pipeline.service.data_dir)
+    assert read_pointer(served.models / "volume_model") == read_pointer(pipeline.models.folder)
+    assert read_pointer(served.models / "a_model") is None
+    assert pipeline.tables(served.data_dir) == pipeline.tables(pipeline.layout.data_dir)
+    refresh(mirror)
+    assert got.count(bad.key) == 1, "not every second"
+    monkeypatch.setattr(serving.mirror, "AGAIN_SECONDS", 0)
+    mirror._due = 0
+    settings_store(pipeline.service).delete(bad.key)
+    pipeline.publish()
+    refresh(mirror)
+    assert read_pointer(served.models / "a_model") is not None
+
+
+def test_a_damaged_version_that_is_not_promoted_keeps_no_promotion_from_its_place(pipeline: Pipeline) -> None:
+    first, _ = pipeline.promote()
+    second, _ = pipeline.promote(0.5)
+    mirror = pipeline.mirror()
+    pipeline.models.promote(first)
+    manifest = pipeline.publish()
+    for file in manifest.models["volume_model"].versions[second]:
+        settings_store(pipeline.service).write(b"x" * file.bytes, file.key)
+
+    refresh(mirror)
+    assert read_pointer(Layout(pipeline.service.data_dir).models / "volume_model") == read_pointer(
+        pipeline.models.folder
+    )
 
 
 def test_versions_that_the_lake_has_no_more_are_removed(pipeline: Pipeline) -> None:
