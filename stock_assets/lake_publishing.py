@@ -7,20 +7,15 @@ relies only on objects that are named by the manifest in force, or so young that
 
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 
-from stock_assets import registry
-from stock_assets.errors import TransientError, UserError, first_line
+from stock_assets.errors import TransientError, UserError
 from stock_assets.lake import (
     HISTORY,
     MANIFEST,
@@ -31,9 +26,9 @@ from stock_assets.lake import (
     LakeManifest,
     LakeModel,
     find_manifest,
-    object_key,
     settings_store,
 )
+from stock_assets.lake_files import Local, by_table, described, local_models, table_of
 from stock_assets.layout import CryptoTable, Layout
 from stock_assets.objects import Found, ObjectStore
 from stock_assets.publishing import Report
@@ -48,9 +43,6 @@ LOCK_SECONDS = 60.0
 """For another process to publish the models of the same data folder, which takes seconds."""
 
 CRYPTO_TABLES = get_args(CryptoTable)
-LETTER = "letter="
-
-Local = tuple[Path, LakeFile]
 
 
 class Published(NamedTuple):
@@ -75,15 +67,15 @@ def publish(settings: Settings, report: Report, *, crypto: bool = False) -> Publ
     """
     layout = Layout(settings.data_dir)
     publication = _Publication(settings_store(settings), report)
-    paths = [path for path in sorted(layout.lake.glob("*/**/*.parquet")) if (_table(path) in CRYPTO_TABLES) == crypto]
+    paths = [path for path in sorted(layout.lake.glob("*/**/*.parquet")) if (table_of(path) in CRYPTO_TABLES) == crypto]
     with ThreadPoolExecutor(THREADS) as pool:
-        own = list(pool.map(_described, paths))
+        own = list(pool.map(described, paths))
     publication.put(own)
     with _alone(layout):  # not to undo a promotion by hand that is published meanwhile
-        models = _models(layout, report)
+        models = local_models(layout, report)
         publication.put(local for _, locals_ in models.values() for local in locals_)
         kept = {name: files for name, files in publication.tables().items() if (name in CRYPTO_TABLES) != crypto}
-        published = publication.finish(kept | _by_table(own), {name: model for name, (model, _) in models.items()})
+        published = publication.finish(kept | by_table(own), {name: model for name, (model, _) in models.items()})
     return publication.prune(published)
 
 
@@ -96,7 +88,7 @@ def publish_models(settings: Settings, report: Report) -> Published:
     with _alone(layout):
         publication = _Publication(settings_store(settings), report)
         before = publication.before.models if publication.before else {}
-        models = _models(layout, report, before)
+        models = local_models(layout, report, before)
         publication.put(local for _, locals_ in models.values() for local in locals_)
         published = publication.finish(publication.tables(), {name: model for name, (model, _) in models.items()})
     return publication.prune(published)
@@ -180,99 +172,6 @@ class _Publication:
         if found is None or found.size != file.bytes:
             return False
         return file.key in named or found.modified > datetime.now(UTC) - GRACE / 2
-
-
-def _described(path: Path) -> Local:
-    """A file of `lake/<table>`, as the manifest has it."""
-    letter = path.parent.name.removeprefix(LETTER) if path.parent.name.startswith(LETTER) else None
-    sha256 = registry.sha256_of(path)
-    name = f"{path.parent.name}/{path.name}" if letter else path.name
-    return path, _file(path, object_key(_table(path), letter, sha256), name, sha256, rows=_rows(path), letter=letter)
-
-
-def _table(path: Path) -> str:
-    """The table of a file, in the folder of its table or of a letter there."""
-    return path.parents[path.parent.name.startswith(LETTER)].name
-
-
-def _file(path: Path, key: str, name: str, sha256: str, **others: Any) -> LakeFile:
-    """Raises `UserError` where the file or its folder has a name that none has here."""
-    try:
-        return LakeFile(key=key, name=name, bytes=path.stat().st_size, sha256=sha256, **others)
-    except ValidationError as error:
-        raise UserError(f"{path} has a name that nothing in the lake can have: rename it or take it away") from error
-
-
-def _rows(path: Path) -> int:
-    try:
-        return int(pq.read_metadata(path).num_rows)
-    except pa.ArrowException as error:
-        raise UserError(f"{path} cannot be read: {first_line(error)}; remove it and materialize its table") from error
-
-
-def _by_table(locals_: Iterable[Local]) -> dict[str, tuple[LakeFile, ...]]:
-    tables: dict[str, tuple[LakeFile, ...]] = {}
-    for path, file in locals_:
-        tables[_table(path)] = (*tables.get(_table(path), ()), file)
-    return tables
-
-
-def _models(
-    layout: Layout, report: Report, before: Mapping[str, LakeModel] | None = None
-) -> dict[str, tuple[LakeModel, list[Local]]]:
-    """Each model that has a version: what the manifest says of it, and its files.
-
-    Raises `UserError` for one that is damaged, but where it is known from `before`, then stays so and is reported.
-    """
-    models: dict[str, tuple[LakeModel, list[Local]]] = {}
-    for folder in sorted(layout.models.glob("*/")):
-        try:
-            pointer = registry.read_pointer(folder)
-            found = {pointer.version: registry.sound_manifest(folder, pointer.version)} if pointer else {}
-        except registry.RegistryError as error:
-            damage = f"{error}; materialize {folder.name} anew, or promote another version"
-            if before is None:
-                raise UserError(damage) from error
-            report(f"{folder.name} stays in the lake as it is: {damage}")
-            if folder.name in before:
-                models[folder.name] = before[folder.name], []
-            continue
-        found |= _newest(folder)
-        if found:
-            files = {version: list(_version_files(folder / version, found[version], report)) for version in found}
-            model = LakeModel(
-                pointer=pointer,
-                versions={version: tuple(file for _, file in locals_) for version, locals_ in files.items()},
-            )
-            models[folder.name] = model, [local for locals_ in files.values() for local in locals_]
-    return models
-
-
-def _newest(folder: Path) -> dict[str, dict[str, Any]]:
-    """The manifest of the version that was made last, by its name; none where no version is whole."""
-    for version in registry.versions(folder):
-        with suppress(registry.RegistryError):
-            return {version: registry.sound_manifest(folder, version)}
-    return {}
-
-
-def _version_files(folder: Path, manifest: dict[str, Any], report: Report) -> Iterator[Local]:
-    """The files of a version, but not those changed since it was made: their keys stand for what they were."""
-    for name, sha256 in sorted(manifest["files"].items()):
-        path = folder / name
-        if not path.is_file() or registry.sha256_of(path) != sha256:
-            report(f"{path} stays out of the lake: it is missing or was changed since the version was made")
-            continue
-        yield path, _version_file(folder, name, sha256)
-    yield (
-        folder / registry.MANIFEST_FILE,
-        _version_file(folder, registry.MANIFEST_FILE, registry.sha256_of(folder / registry.MANIFEST_FILE)),
-    )
-
-
-def _version_file(folder: Path, name: str, sha256: str) -> LakeFile:
-    key = f"{MODELS}{folder.parent.name}/{folder.name}/{name}"
-    return _file(folder / name, key, name, sha256)
 
 
 def _prune(store: ObjectStore, current: LakeManifest, found: Iterable[Found]) -> int:
