@@ -157,7 +157,9 @@ class Mirror:
         if model.pointer is None:
             (folder / "latest.json").unlink(missing_ok=True)
         else:
-            self._take_version(folder / model.pointer.version, model.versions.get(model.pointer.version, ()))
+            if model.pointer.version not in model.versions:
+                raise UserError(f"the lake's {MANIFEST} promotes a version of {folder.name} that it names no files of")
+            self._take_version(folder / model.pointer.version, model.versions[model.pointer.version])
             if model.pointer != registry.readable_pointer(folder):
                 write_json(folder / "latest.json", model.pointer.model_dump(mode="json"))
         for version, files in model.versions.items():

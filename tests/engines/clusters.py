@@ -32,10 +32,11 @@ def wait_for(condition: Callable[[], Any]) -> Any:
 
 @dataclass
 class Cluster:
-    """A scheduler at `address`, and the workers that were started, those that were killed included."""
+    """The scheduler, at `address`, and the workers that were started, those that were killed included."""
 
     address: str
     folder: Path
+    scheduler: "subprocess.Popen[bytes]"
     workers: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     def start_worker(self, host: str = "127.0.0.1", within: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
@@ -103,7 +104,7 @@ def dask_cluster(
     place = folder / "scheduler.json"
     options = ("--host", host, "--port", "0", "--no-dashboard", "--no-show", "--scheduler-file", str(place))
     scheduler = _start([*within, DASK, "scheduler", *options], folder / "scheduler.log")
-    cluster = Cluster("", folder)
+    cluster = Cluster("", folder, scheduler)
     try:
         wait_for(lambda: place.exists() and place.stat().st_size)
         cluster.address = json.loads(place.read_text(encoding="utf-8"))["address"]

@@ -147,6 +147,22 @@ def test_no_worker_left_is_told_within_a_minute(demo: Layout, tmp_path: Path) ->
     assert litter(tmp_path / "there") == []
 
 
+def test_a_scheduler_that_is_lost_in_the_middle_is_told(demo: Layout, tmp_path: Path) -> None:
+    with dask_cluster(tmp_path / "cluster") as cluster:
+
+        def kill(line: str) -> None:
+            if line.startswith("letter"):
+                cluster.scheduler.kill()
+
+        with (
+            open_engine(on_dask(demo, cluster.address), kill) as engine,
+            pytest.raises(
+                UserError, match=f"the Dask scheduler at {cluster.address} (does not answer any more|has dropped)"
+            ),
+        ):
+            write(demo, "next_day_features", by_letter(tmp_path / "there"), engine)
+
+
 def lasting(seconds: float, file: str) -> float:
     """A task that says in the file that it has begun."""
     with Path(file).open("a", encoding="utf-8") as begun:

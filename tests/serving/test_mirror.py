@@ -1,5 +1,6 @@
 """The service of a host without the pipeline: what it takes from the lake, when, and what it does without one."""
 
+import json
 import logging
 import shutil
 import subprocess
@@ -222,6 +223,22 @@ def test_a_damaged_version_that_is_not_promoted_keeps_no_promotion_from_its_plac
     assert read_pointer(Layout(pipeline.service.data_dir).models / "volume_model") == read_pointer(
         pipeline.models.folder
     )
+
+
+@pytest.mark.parametrize("version", ["../../../outside", "20261201T000000000000-01234567"])
+def test_a_version_that_the_manifest_does_not_have_is_not_promoted(pipeline: Pipeline, version: str) -> None:
+    pipeline.promote()
+    store, manifest = settings_store(pipeline.service), pipeline.publish()
+    promoted = manifest.models["volume_model"].pointer
+    assert promoted is not None
+    content = manifest.model_dump(mode="json")
+    content["models"]["volume_model"]["pointer"] |= {"version": version, "path": version}
+    store.write(json.dumps(content).encode(), MANIFEST)
+    refresh(pipeline.mirror())
+
+    models = Layout(pipeline.service.data_dir).models
+    assert not (models / "volume_model" / "latest.json").exists()
+    assert not (models / "volume_model" / version).exists()
 
 
 def test_versions_that_the_lake_has_no_more_are_removed(pipeline: Pipeline) -> None:
