@@ -171,26 +171,19 @@ def lasting(seconds: float, file: str) -> float:
     return seconds
 
 
-def test_what_is_done_is_not_done_again_and_a_last_worker_that_is_lost_then_is_told(tmp_path: Path) -> None:
+def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+    """Neither when the worker that has done it is lost, nor by `results` in the end."""
     file = tmp_path / "begun"
     with dask_cluster(tmp_path / "cluster") as workers, clusters._connected(workers.address, silent) as cluster:
-
-        def kill(place: int) -> None:
-            workers.kill_worker(place)
-
-        futures = [cluster.client.submit(lasting, seconds, str(file), pure=False) for seconds in (0.5, 3)]
-        names = cluster.client.run(lambda dask_worker: dask_worker.name)
-        assert len(names) == 2
-        holder = {
-            future.key: worker
-            for worker, keys in cluster.client.processing().items()
-            for key in keys
-            for future in futures
-            if future.key == key
-        }
-        first = int(names[holder[futures[0].key]].removeprefix("worker-"))
-        assert cluster.results(futures, lambda place: kill(first) if place == 0 else None) == [0.5, 3]
-    assert file.read_text("utf-8").split() == ["0.5", "3"]
+        places = {name: address for address, name in cluster.client.run(lambda dask_worker: dask_worker.name).items()}
+        futures = [
+            cluster.client.submit(
+                lasting, seconds, str(file), workers=[places[name]], allow_other_workers=True, pure=False
+            )
+            for name, seconds in (("worker-0", 0.5), ("worker-1", 4))
+        ]
+        assert cluster.results(futures, lambda place: workers.kill_worker(0) if place == 0 else None) == [0.5, 4]
+    assert sorted(file.read_text("utf-8").split()) == ["0.5", "4"]
 
 
 def test_a_cluster_without_workers(demo: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
