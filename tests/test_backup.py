@@ -72,6 +72,9 @@ def test_what_is_copied_comes_back(settings: Settings, tmp_path: Path, tables: b
     restored = restore(other(settings), file, silent)
 
     assert contents(other(settings).data_dir) == expected
+    for name in expected:
+        before, after = ((folder.data_dir / name).stat() for folder in (settings, other(settings)))
+        assert (after.st_mode, round(after.st_mtime)) == (before.st_mode, round(before.st_mtime))
     assert written.sizes == restored.sizes
     assert sum(written.sizes.values()) == sum(map(len, expected.values()))
     assert list(file.parent.iterdir()) == [file]
@@ -155,6 +158,10 @@ def _broken(folder: Path) -> Iterator[Path]:
     with tarfile.open(folder / "hostile.tar", "w") as archive:
         archive.add(folder / "none.tar", "../outside")
     yield folder / "hostile.tar"
+    (folder / "link").symlink_to("/etc")
+    with tarfile.open(folder / "link.tar", "w") as archive:
+        archive.add(folder / "link", "models")
+    yield folder / "link.tar"
     yield folder / "missing.tar"
 
 

@@ -173,8 +173,8 @@ def _every(rows: Labelled, first: int, step: int) -> tuple[Any, ...]:
 
 
 def _shared_out(parts: Sequence[tuple[str, Part]], workers: int) -> list[list[tuple[str, Part]]]:
-    """The parts in so many heaps of about as many rows each, none empty."""
-    heaps: list[list[tuple[str, Part]]] = [[] for _ in range(workers)]
+    """The parts in at most so many heaps of about as many rows each, none empty."""
+    heaps: list[list[tuple[str, Part]]] = [[] for _ in range(min(workers, len(parts)))]
     rows = [0] * len(heaps)
     for named in sorted(parts, key=lambda named: -named[1].rows):
         least = rows.index(min(rows))
