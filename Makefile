@@ -25,7 +25,7 @@ test: .venv/dev ## Run the default tests
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: .venv/dev ## Run the slow tests: killed runs, real servers, a real browser
-	$(BIN)/pytest -n 2 --dist loadfile -m slow
+	$(BIN)/pytest -m slow
 
 test-compose: .venv/dev ## Build the images and run docker-compose.yaml with podman: needs root and Debian bookworm
 	TEST_COMPOSE=1 $(BIN)/pytest -n 0 -s tests/deploy/test_compose.py
